@@ -1,0 +1,206 @@
+//! The sandbox as a program: prints its base URL as the first line on stdout, then serves.
+//! Its three options are read by hand, since the SDK's examples build this crate cold.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bigcommerce_b2b_auth_sandbox::{BASE_PATH, RateLimit, RunningSandbox, Sandbox, demo};
+
+const HELP: &str = "\
+A local stand-in for the BigCommerce B2B Edition Authentication API.
+
+Usage: bigcommerce-b2b-auth-sandbox [--port PORT] [--rate REQUESTS]
+
+Options:
+  --port PORT      The port on 127.0.0.1; 0, the default, takes a free one
+  --rate REQUESTS  How many requests a minute each store may make; 150 by default, 0 for no limit
+  --help           Prints this and ends
+
+The first line on stdout is the base URL. The demo store and its credentials are listed on stderr.
+Ends on Ctrl-C.
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Help,
+    Serve { port: u16, rate: u64 },
+}
+
+impl Command {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let (mut port, mut rate) = (0, 150);
+        let mut arguments = arguments
+            .into_iter()
+            .map(|argument| argument.to_string_lossy().into_owned());
+        while let Some(argument) = arguments.next() {
+            let (name, value) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            match name {
+                "--help" | "-h" => return Ok(Self::Help),
+                "--port" => port = number(name, value.or_else(|| arguments.next()))?,
+                "--rate" => rate = number(name, value.or_else(|| arguments.next()))?,
+                _ => return Err(format!("unknown argument {argument:?}")),
+            }
+        }
+        Ok(Self::Serve { port, rate })
+    }
+}
+
+fn number<N: std::str::FromStr>(name: &str, value: Option<String>) -> Result<N, String> {
+    let value = value.ok_or_else(|| format!("{name} needs a number"))?;
+    value
+        .parse()
+        .map_err(|_| format!("{name} needs a number in range, not {value:?}"))
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => io::stdout().write_all(HELP.as_bytes()),
+        Ok(Command::Serve { port, rate }) => serve(port, rate),
+        Err(problem) => {
+            let _ = writeln!(io::stderr(), "error: {problem}; see --help");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until the process is interrupted: there is nothing to save, so the default action of
+/// Ctrl-C is the right one.
+fn serve(port: u16, rate: u64) -> io::Result<()> {
+    let limit = match rate {
+        0 => RateLimit::unlimited(),
+        rate => RateLimit::fixed(rate, Duration::from_secs(60)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let sandbox = Sandbox::builder()
+            .rate_limit(limit)
+            .bind(address)
+            .start()
+            .await?;
+        introduce(&sandbox)?;
+        sandbox.wait().await
+    })
+}
+
+fn introduce(sandbox: &RunningSandbox) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", sandbox.base_url())?;
+    // A script that reads the first line waits for it.
+    stdout.flush()?;
+
+    let mut stderr = io::stderr().lock();
+    writeln!(
+        stderr,
+        "\nAll six operations are under {BASE_PATH}. The demo store:"
+    )?;
+    for (name, value) in [
+        ("store hash", demo::STORE_HASH.to_owned()),
+        ("access token", demo::ACCESS_TOKEN.to_owned()),
+        (
+            "channels",
+            format!(
+                "{} (default), {}",
+                demo::CHANNEL_ID,
+                demo::SECOND_CHANNEL_ID
+            ),
+        ),
+        (
+            "customer",
+            login(
+                demo::CUSTOMER_ID,
+                demo::CUSTOMER_EMAIL,
+                demo::CUSTOMER_PASSWORD,
+            ),
+        ),
+        (
+            "customer",
+            login(
+                demo::SECOND_CUSTOMER_ID,
+                demo::SECOND_CUSTOMER_EMAIL,
+                demo::SECOND_CUSTOMER_PASSWORD,
+            ),
+        ),
+        (
+            "administrator",
+            login("", demo::ADMINISTRATOR_EMAIL, demo::ADMINISTRATOR_PASSWORD),
+        ),
+        (
+            "store owner",
+            login("", demo::STORE_OWNER_EMAIL, demo::STORE_OWNER_PASSWORD),
+        ),
+        (
+            "custom role",
+            login("", demo::CUSTOM_ROLE_EMAIL, demo::CUSTOM_ROLE_PASSWORD),
+        ),
+        (
+            "session JWT",
+            sandbox
+                .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
+                .unwrap_or_default(),
+        ),
+        (
+            "authToken",
+            sandbox.auth_token(demo::STORE_HASH).unwrap_or_default(),
+        ),
+    ] {
+        writeln!(stderr, "  {name:<14} {value}")?;
+    }
+    Ok(())
+}
+
+fn login(id: impl std::fmt::Display, email: &str, password: &str) -> String {
+    format!("{id:<4} {email:<27} {password}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Command, String> {
+        Command::parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn options_are_read_in_both_forms() {
+        assert_eq!(parse(&[]), Ok(Command::Serve { port: 0, rate: 150 }));
+        assert_eq!(
+            parse(&["--port", "8080", "--rate=3"]),
+            Ok(Command::Serve {
+                port: 8080,
+                rate: 3
+            })
+        );
+        assert_eq!(parse(&["--port", "1", "--help"]), Ok(Command::Help));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (arguments, named) in [
+            (&["--prt"][..], "--prt"),
+            (&["8080"], "8080"),
+            (&["--port"], "--port"),
+            (&["--port", "65536"], "65536"),
+            (&["--rate=-1"], "-1"),
+        ] {
+            let problem = parse(arguments).unwrap_err();
+            assert!(problem.contains(named), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `POST /auth/customers/storefront`: a storefront token for a customer id. No error of this call
+//! is documented: every refusal for an unknown customer or channel is an assumption.
+
+use serde_json::json;
+
+use crate::assumptions::TokenShape;
+use crate::call::Call;
+use crate::header_rules::current_pair;
+use crate::reply::{Refusal, Reply};
+use crate::state::Stores;
+
+pub(crate) fn mint(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
+    let state = current_pair(call, stores)?;
+
+    let mut fields = call.fields()?;
+    let customer_id = fields.integer("customerId");
+    let channel = fields.channel().unwrap_or(1);
+    fields.customer_access_token();
+    fields.check()?;
+
+    let assumptions = call.assumptions;
+    let refused = |message| {
+        Refusal::new(assumptions.mint_error_status, message).shape(assumptions.mint_error)
+    };
+    if assumptions.refuse_unknown_channels && !state.store.channels().contains(&channel) {
+        return Err(refused("sandbox: no such channel"));
+    }
+    let customer = state
+        .store
+        .customer_by_id(customer_id)
+        .cloned()
+        .ok_or_else(|| refused("sandbox: no such customer"))?;
+
+    let token =
+        state.issue_storefront_token(&customer, channel, call.now, assumptions, call.signer);
+    Ok(Reply::success(match assumptions.mint_token {
+        TokenShape::Array => json!({ "token": [token] }),
+        TokenShape::String => json!({ "token": token }),
+    }))
+}
