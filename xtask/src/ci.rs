@@ -1,0 +1,161 @@
+//! `ci`: the steps that CI runs, in order, stopping at the first that fails.
+//! `.ci/run` installs what they need and calls this; a failure names the command that does its step alone.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::provenance::Origin;
+use crate::{generate, import};
+
+/// What a step does.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    /// Runs cargo with these arguments and this addition to the environment.
+    Cargo(
+        &'static [&'static str],
+        Option<(&'static str, &'static str)>,
+    ),
+    /// Compares the generated files with what generation gives.
+    Generate,
+    /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
+    Import,
+}
+
+const STEPS: &[(&str, Work)] = &[
+    (
+        "tests",
+        // A snapshot that differs fails; it is never written.
+        Work::Cargo(&["test", "--workspace"], Some(("INSTA_UPDATE", "no"))),
+    ),
+    (
+        "quickstart",
+        Work::Cargo(&["run", "--quiet", "--example", "quickstart"], None),
+    ),
+    (
+        "format",
+        Work::Cargo(&["fmt", "--all", "--", "--check"], None),
+    ),
+    (
+        "lints",
+        Work::Cargo(
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            None,
+        ),
+    ),
+    ("generated code", Work::Generate),
+    (
+        "documentation",
+        Work::Cargo(
+            &["doc", "--workspace", "--no-deps", "--all-features"],
+            Some(("RUSTDOCFLAGS", "-D warnings")),
+        ),
+    ),
+    (
+        "dependencies",
+        Work::Cargo(&["deny", "check", "bans", "licenses", "sources"], None),
+    ),
+    ("imported document", Work::Import),
+];
+
+/// The vendor files, relative to the root of the tree.
+const VENDOR_FILES: &str = "../shared/vendor-specs";
+
+/// Runs every step in the tree below `root` and says on `out` what it does.
+///
+/// # Errors
+/// [`Error::Step`] for the first step that fails.
+pub fn run(root: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let start = Instant::now();
+    for (name, work) in STEPS {
+        say(out, &format!("==> {name}: {}", work.command(root)));
+        let step = Instant::now();
+        work.run(root).map_err(|message| Error::Step {
+            name: (*name).to_owned(),
+            command: work.command(root),
+            message,
+        })?;
+        say(
+            out,
+            &format!("    {name}: {:.1} s", step.elapsed().as_secs_f64()),
+        );
+    }
+    say(
+        out,
+        &format!("all steps passed in {:.1} s", start.elapsed().as_secs_f64()),
+    );
+    Ok(())
+}
+
+/// A line that cannot be printed stops nothing.
+fn say(out: &mut dyn Write, line: &str) {
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+impl Work {
+    /// The command that does this step alone.
+    fn command(self, root: &Path) -> String {
+        match self {
+            Self::Cargo(arguments, environment) => {
+                let environment = environment
+                    .map(|(key, value)| format!("{key}='{value}' "))
+                    .unwrap_or_default();
+                format!("{environment}cargo {}", arguments.join(" "))
+            }
+            Self::Generate => format!("{} --check", generate::COMMAND),
+            Self::Import => newest_vendor_file(root).map_or_else(
+                || format!("(nothing to do: no {VENDOR_FILES})"),
+                |(shown, _)| format!("cargo xtask import {shown} --check"),
+            ),
+        }
+    }
+
+    /// Does it. The error is what cargo has not printed already.
+    fn run(self, root: &Path) -> Result<(), Option<String>> {
+        match self {
+            Self::Cargo(arguments, environment) => {
+                let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+                let status = Command::new(cargo)
+                    .args(arguments)
+                    .envs(environment)
+                    .current_dir(root)
+                    .status()
+                    .map_err(|error| Some(format!("cargo cannot be started: {error}")))?;
+                if status.success() { Ok(()) } else { Err(None) }
+            }
+            Self::Generate => generate::run(root, true)
+                .map(|_| ())
+                .map_err(|error| Some(error.to_string())),
+            Self::Import => {
+                let Some((_, file)) = newest_vendor_file(root) else {
+                    return Ok(());
+                };
+                import::run(root, &file, None, Origin::default(), true)
+                    .map(|_| ())
+                    .map_err(|error| Some(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The newest vendor file, as it is called from the root and as it is opened. Their names begin with the date.
+fn newest_vendor_file(root: &Path) -> Option<(String, PathBuf)> {
+    let name = std::fs::read_dir(root.join(VENDOR_FILES))
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".yaml"))
+        .max()?;
+    let shown = format!("{VENDOR_FILES}/{name}");
+    let path = root.join(&shown);
+    Some((shown, path))
+}

@@ -1,0 +1,20 @@
+//! The pipeline from the vendor's OpenAPI document to the generated client.
+//! `import` → `resolve`, `passes` → `overlay` → `passes` → `check` → `generate`; each module is one of these rooms.
+
+pub mod canonical;
+pub mod check;
+pub mod ci;
+pub mod error;
+pub mod generate;
+pub mod import;
+pub mod load;
+pub mod operations;
+pub mod overlay;
+pub mod passes;
+pub mod pointer;
+pub mod provenance;
+pub mod resolve;
+pub mod select;
+pub mod shape;
+pub mod verify;
+pub mod write;
