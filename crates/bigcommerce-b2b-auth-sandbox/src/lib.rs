@@ -83,7 +83,7 @@
 //!
 //! # What is documented or was seen
 //!
-//! - A missing or wrong `X-Store-Hash` is a server error (500), though the fault is the caller's.
+//! - A missing or wrong `X-Store-Hash` is a server error, though the fault is the caller's. (That it is a 500 is assumed.)
 //! - An access token without the B2B Edition scope: 403 "Invalid access token". A storefront token
 //!   in its place: 403 "Invalid token".
 //! - The texts of a failed login, exchange, creation and deletion, with their statuses.

@@ -15,7 +15,7 @@ use crate::secret::REDACTED;
 
 /// How much of a body is kept. The bodies of the six operations are far smaller; this bounds what a
 /// client gone wild can make the sandbox hold.
-const KEPT_BODY: usize = 64 * 1024;
+const KEPT_BODY: usize = 8 * 1024;
 
 /// Headers, query parameters and body fields whose values are no secrets. Everything else is
 /// redacted: a list of what is harmless fails safe.
@@ -103,7 +103,7 @@ impl RecordedRequest {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body: its first 64 KiB, and nothing if it was over the [body
+    /// The body: its first 8 KiB, and nothing if it was over the [body
     /// limit](crate::SandboxBuilder::body_limit). May hold secrets.
     #[must_use]
     pub fn body(&self) -> &Bytes {
