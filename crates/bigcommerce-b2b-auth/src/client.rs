@@ -1,0 +1,313 @@
+//! The client and its builder: one pool, one policy and one clock, shared by all that is made from it.
+
+use std::{sync::Arc, time::Duration};
+
+use bigcommerce_b2b_auth_api::{Operation, Transport};
+use http::HeaderValue;
+
+use crate::{
+    ChannelId, Clock, Credentials, Environment, Error, LegacyAuthToken, NamesStore, Pace,
+    RetryPolicy, Secret, StoreAccess, StoreHash,
+    base_url::{self, BaseUrl},
+    call::{self, Call},
+    clock::SystemClock,
+    pacing::{Pacer, Pacers},
+    transport::HttpTransport,
+};
+
+/// A client of the B2B Edition Authentication API.
+///
+/// What it can do depends on its credentials `C`, so that a call without the credential that it needs does not compile:
+///
+/// | `C` | mint | log in, exchange, create server token | list and delete server tokens |
+/// |---|---|---|---|
+/// | [`StoreAccess`] (the default) | yes | yes | |
+/// | [`StoreHash`] | | yes | |
+/// | [`LegacyAuthToken`] | | | yes |
+///
+/// It is cheap to clone; clones, and clients made by [`for_store`](Self::for_store) and the like, share the connection
+/// pool, the policy, and the pace of each store.
+///
+/// ```
+/// use bigcommerce_b2b_auth::Client;
+///
+/// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+/// let client = Client::new("abc123", "an access token")?;
+/// # drop(client);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A call that lacks its credential is refused by the compiler:
+///
+/// ```compile_fail,E0599
+/// use bigcommerce_b2b_auth::{Client, CustomerId, StoreHash};
+///
+/// # async fn run() -> Result<(), bigcommerce_b2b_auth::Error> {
+/// let client = Client::builder().credentials(StoreHash::new("abc123")?).build()?;
+/// client.mint_storefront_token(CustomerId::new(42)?).send().await?; // a store hash alone cannot mint
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client<C = StoreAccess> {
+    shared: Arc<Shared>,
+    credentials: Arc<C>,
+    pacer: Arc<Pacer>,
+}
+
+/// What clones and relatives of a client have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Builds the requests of the generated client; what sends them is `far_end`.
+    pub(crate) http: reqwest::Client,
+    pub(crate) far_end: Arc<dyn Transport>,
+    pub(crate) base_url: BaseUrl,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) default_channel: Option<ChannelId>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pacers: Pacers,
+}
+
+impl Client {
+    /// A client of one store with its access token, and the defaults for everything else.
+    ///
+    /// # Errors
+    /// As [`StoreAccess::new`] and [`Client::builder`].
+    pub fn new(
+        store_hash: impl Into<String>,
+        access_token: impl Into<Secret>,
+    ) -> Result<Self, Error> {
+        Self::builder()
+            .credentials(StoreAccess::new(store_hash, access_token)?)
+            .build()
+    }
+
+    /// A client of one store with what the [`Environment`] of this process says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), which names the variable.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_environment(&Environment::from_process())
+    }
+}
+
+#[bon::bon]
+impl<C: Credentials> Client<C> {
+    /// Starts a client: give it `credentials`, and whatever else differs from the defaults.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) at `build()` when the base URL cannot be used, the
+    /// user agent cannot be sent, or TLS cannot be set up.
+    #[builder(
+        start_fn(name = builder, vis = "pub"),
+        finish_fn(name = build, vis = "pub"),
+        builder_type(name = ClientBuilder, vis = "pub", doc {
+            /// Builds a [`Client`]; made by [`Client::builder`].
+        }),
+        state_mod(name = client_builder, vis = "pub")
+    )]
+    fn from_parts(
+        /// What the client authenticates with. It decides which operations the client has.
+        credentials: C,
+        /// The service's address, with its scheme. Without a path, `/api/io` is added. The vendor's host if unset.
+        #[builder(into)]
+        base_url: Option<String>,
+        /// Whether plain http may go to a host that is not loopback. Credentials then travel in the clear.
+        #[builder(default)]
+        allow_insecure_http: bool,
+        /// The channel that mint and login send when the call names none. The exchange never sends a default.
+        default_channel: Option<ChannelId>,
+        /// Your application's name and version, put behind the SDK's own in `User-Agent`.
+        #[builder(into)]
+        user_agent_suffix: Option<String>,
+        /// What is repeated and after how long.
+        #[builder(default)]
+        retry: RetryPolicy,
+        /// How fast requests follow one another, for each store.
+        #[builder(default)]
+        pace: Pace,
+        /// How long one attempt may take, the reading of the reply included, on tokio's timer. 30 seconds by default.
+        #[builder(default = call::DEFAULT_ATTEMPT_TIMEOUT)]
+        attempt_timeout: Duration,
+        /// The clock to read and to sleep by. The system's if unset.
+        #[builder(default = Arc::new(SystemClock))]
+        clock: Arc<dyn Clock>,
+        /// What sends requests in place of the client's own [`HttpTransport`]: one that wraps it, or another one altogether.
+        /// Whoever gives one answers for redirects (they must not be followed), for TLS, and for what it logs.
+        transport: Option<Arc<dyn Transport>>,
+    ) -> Result<Self, Error> {
+        let base_url = BaseUrl::parse(
+            base_url.as_deref().unwrap_or(base_url::PRODUCTION),
+            allow_insecure_http,
+        )?;
+        if base_url.is_https && transport.is_none() && !cfg!(feature = "rustls") {
+            return Err(Error::configuration(
+                "https needs TLS: switch on the feature \"rustls\", or give a transport that speaks it",
+            ));
+        }
+        let http = HttpTransport::client(base_url.is_loopback)?;
+        let far_end =
+            transport.unwrap_or_else(|| Arc::new(HttpTransport::with_client(http.clone())));
+        let shared = Shared {
+            http,
+            far_end,
+            base_url,
+            user_agent: user_agent(user_agent_suffix.as_deref())?,
+            default_channel,
+            retry,
+            attempt_timeout,
+            clock,
+            pacers: Pacers::new(pace),
+        };
+        Ok(Self::with_shared(Arc::new(shared), credentials))
+    }
+}
+
+impl<C: Credentials> Client<C> {
+    /// A client with what an [`Environment`] says: credentials, base URL and default channel.
+    ///
+    /// ```
+    /// use bigcommerce_b2b_auth::{Client, Environment, LegacyAuthToken};
+    ///
+    /// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+    /// let environment = Environment::from_lookup(|name| (name == "B2B_API_TOKEN").then(|| "a token".into()));
+    /// let client = Client::<LegacyAuthToken>::from_environment(&environment)?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), which names the variable.
+    pub fn from_environment(environment: &Environment) -> Result<Self, Error> {
+        Self::builder()
+            .credentials(C::from_environment(environment)?)
+            .maybe_base_url(environment.base_url()?)
+            .maybe_default_channel(environment.channel()?)
+            .build()
+    }
+
+    fn with_shared(shared: Arc<Shared>, credentials: C) -> Self {
+        let pacer = shared.pacers.of(credentials.budget_key());
+        Self {
+            shared,
+            credentials: Arc::new(credentials),
+            pacer,
+        }
+    }
+
+    /// A client of another store, or of this one with other credentials, over the same pool and policy. Each store has a
+    /// pace of its own.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+    /// use bigcommerce_b2b_auth::{Client, StoreAccess};
+    ///
+    /// let first = Client::new("abc123", "an access token")?;
+    /// let second = first.for_store(StoreAccess::new("def456", "another access token")?);
+    /// # drop(second);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_store<D: Credentials>(&self, credentials: D) -> Client<D> {
+        Client::with_shared(Arc::clone(&self.shared), credentials)
+    }
+
+    /// The channel that mint and login send when the call names none.
+    pub(crate) fn default_channel(&self) -> Option<ChannelId> {
+        self.shared.default_channel
+    }
+
+    /// Starts a call: `secrets` are what its request holds besides the credentials.
+    pub(crate) fn call(&self, operation: &'static Operation, secrets: Vec<Secret>) -> Arc<Call> {
+        Call::new(
+            operation,
+            Arc::clone(&self.shared),
+            Arc::clone(&self.credentials) as Arc<dyn crate::credentials::Sealed>,
+            Arc::clone(&self.pacer),
+            secrets,
+        )
+    }
+}
+
+impl<C: NamesStore> Client<C> {
+    /// The store that the client's credentials name.
+    #[must_use]
+    pub fn store_hash(&self) -> &StoreHash {
+        self.credentials.store_hash()
+    }
+
+    /// A client of the same store that authenticates with a legacy `authToken`: it lists and deletes server tokens, and
+    /// keeps to the same pace.
+    #[must_use]
+    pub fn with_legacy_auth_token(&self, token: LegacyAuthToken) -> Client<LegacyAuthToken> {
+        self.for_store(token.of_store(self.store_hash().clone()))
+    }
+}
+
+fn user_agent(suffix: Option<&str>) -> Result<HeaderValue, Error> {
+    let own = concat!("bigcommerce-b2b-auth-rust/", env!("CARGO_PKG_VERSION"));
+    let text = match suffix.map(str::trim) {
+        Some(suffix) if !suffix.is_empty() => format!("{own} {suffix}"),
+        _ => own.to_owned(),
+    };
+    if !text.is_ascii() {
+        return Err(bad_user_agent());
+    }
+    HeaderValue::try_from(text).map_err(|_| bad_user_agent())
+}
+
+fn bad_user_agent() -> Error {
+    Error::configuration(
+        "the user agent suffix holds a control character or a letter outside ASCII: write it like my-shop/1.0",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send_and_sync<T: Send + Sync + Clone + 'static>() {}
+
+    #[test]
+    fn a_client_goes_anywhere() {
+        is_send_and_sync::<Client>();
+        is_send_and_sync::<Client<LegacyAuthToken>>();
+        is_send_and_sync::<Client<StoreHash>>();
+    }
+
+    #[test]
+    fn relatives_of_one_store_share_its_pace() {
+        let client = Client::new("abc123", "token").unwrap();
+        let legacy = client.with_legacy_auth_token(LegacyAuthToken::new("legacy").unwrap());
+        assert!(Arc::ptr_eq(&client.pacer, &legacy.pacer));
+        let hash_only = client.for_store(StoreHash::new("abc123").unwrap());
+        assert!(Arc::ptr_eq(&client.pacer, &hash_only.pacer));
+        let other = client.for_store(StoreHash::new("def456").unwrap());
+        assert!(!Arc::ptr_eq(&client.pacer, &other.pacer));
+    }
+
+    #[test]
+    fn the_user_agent_names_sdk_and_application() {
+        let own = concat!("bigcommerce-b2b-auth-rust/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(user_agent(None).unwrap(), own);
+        assert_eq!(user_agent(Some(" ")).unwrap(), own);
+        assert_eq!(
+            user_agent(Some("shop/1.0")).unwrap(),
+            format!("{own} shop/1.0")
+        );
+        for bad in ["a\r\nb", "caf\u{e9}"] {
+            assert!(user_agent(Some(bad)).is_err());
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_credential() {
+        let client = Client::new("abc123", "hunter2").unwrap();
+        assert!(!format!("{client:?}").contains("hunter2"));
+    }
+}

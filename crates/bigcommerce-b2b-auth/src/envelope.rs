@@ -1,0 +1,429 @@
+//! Reading reply bodies: whether a success is one, and what a failure says. Every shape that the service is known to
+//! answer with is understood here, and whatever else a proxy may put in its place is described and not repeated.
+
+use std::{borrow::Cow, fmt};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{Secret, redact::redact};
+
+/// The longest message that is passed on, in characters.
+const LONGEST_MESSAGE: usize = 500;
+
+/// The `code` field of a reply's body: the service writes it as a number or as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyCode {
+    /// A number, also where it is written as text, such as `422` or `"422"`.
+    Number(i64),
+    /// A word.
+    Text(String),
+}
+
+impl BodyCode {
+    /// The code as a number, if it is one.
+    #[must_use]
+    pub fn as_number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a code with a fraction is none, and a cast of a float saturates"
+            )]
+            Value::Number(number) => Some(Self::Number(
+                number
+                    .as_i64()
+                    .or_else(|| number.as_f64().map(|code| code as i64))?,
+            )),
+            Value::String(text) => Some(match text.trim().parse() {
+                Ok(number) => Self::Number(number),
+                Err(_) => Self::Text(one_line(text)),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether a body with this code is a success. The service's own envelope has 200; 0 and a word of success are
+    /// taken for one as long as the body does not complain besides.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Number(200..=299) => Verdict::Success,
+            Self::Number(0) => Verdict::Unclear,
+            Self::Number(_) => Verdict::Failure,
+            Self::Text(text)
+                if text.eq_ignore_ascii_case("success") || text.eq_ignore_ascii_case("ok") =>
+            {
+                Verdict::Unclear
+            }
+            Self::Text(_) => Verdict::Failure,
+        }
+    }
+}
+
+impl fmt::Display for BodyCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+enum Verdict {
+    Success,
+    Failure,
+    Unclear,
+}
+
+/// What a body says of a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) code: Option<BodyCode>,
+    pub(crate) message: Option<String>,
+    pub(crate) reason: Option<String>,
+    /// Why there is nothing to be read from the body, if so.
+    pub(crate) unreadable: Option<Cow<'static, str>>,
+}
+
+impl Problem {
+    /// A problem whose body could not be had or read, for the reason that is given.
+    pub(crate) fn described(unreadable: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code: None,
+            message: None,
+            reason: None,
+            unreadable: Some(unreadable.into()),
+        }
+    }
+}
+
+/// Whether the body of a 2xx reply is that of a success.
+///
+/// A body that is no JSON object passes: the generated method's parser refuses it with a better word for what is wrong.
+pub(crate) fn is_success(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        code: Option<Value>,
+    }
+    let Ok(probe) = serde_json::from_slice::<Probe>(body) else {
+        return true;
+    };
+    let verdict = probe
+        .code
+        .as_ref()
+        .and_then(BodyCode::read)
+        .map_or(Verdict::Unclear, |code| code.verdict());
+    match verdict {
+        Verdict::Success => true,
+        Verdict::Failure => false,
+        // Without a code that decides, a body that speaks of anything but success is none.
+        Verdict::Unclear => serde_json::from_slice::<Value>(body).is_ok_and(|body| {
+            complaint(&body).is_none()
+                && text_at(&body, "message").is_none()
+                && text_at(&body, "title").is_none()
+                && reason(&body).is_none()
+                && body
+                    .get("status")
+                    .and_then(Value::as_i64)
+                    .is_none_or(|status| status < 300)
+        }),
+    }
+}
+
+/// Reads the body of a failure. Never fails: what cannot be read is described.
+///
+/// `secrets` are what the call sent. They are taken out before anything is joined or cut, where they are still whole.
+pub(crate) fn read_problem(body: &[u8], secrets: &[Secret]) -> Problem {
+    let Ok(mut json) = serde_json::from_slice::<Value>(body) else {
+        return Problem::described(describe(body));
+    };
+    redact_json(&mut json, secrets);
+    let code = json.get("code").and_then(BodyCode::read);
+    let reason = reason(&json);
+    let message = complaint(&json)
+        .or_else(|| text_at(&json, "message"))
+        .or_else(|| text_at(&json, "title"));
+    match (message, reason) {
+        (Some(message), reason) => Problem {
+            code,
+            reason: reason.filter(|reason| *reason != message),
+            message: Some(message),
+            unreadable: None,
+        },
+        (None, reason) => Problem {
+            code,
+            message: reason,
+            reason: None,
+            unreadable: None,
+        },
+    }
+}
+
+fn redact_json(json: &mut Value, secrets: &[Secret]) {
+    match json {
+        Value::String(text) => *text = redact(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_json(item, secrets)),
+        Value::Object(fields) => {
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(field, mut value)| {
+                    redact_json(&mut value, secrets);
+                    (redact(&field, secrets), value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The envelope's general word, unless it is that of a success.
+fn reason(body: &Value) -> Option<String> {
+    body.pointer("/meta/message")
+        .and_then(Value::as_str)
+        .filter(|text| !text.trim().is_empty() && !text.eq_ignore_ascii_case("success"))
+        .map(one_line)
+}
+
+/// What only an error body has, the most specific first.
+fn complaint(body: &Value) -> Option<String> {
+    let data = body.get("data");
+    data.and_then(|data| data.get("errMsg"))
+        .and_then(flatten)
+        .or_else(|| text_at(body, "detail"))
+        .or_else(|| {
+            let errors = body.get("errors").and_then(flatten)?;
+            Some(match text_at(body, "title") {
+                Some(title) => one_line(&format!("{title}: {errors}")),
+                None => errors,
+            })
+        })
+        .or_else(|| data.and_then(Value::as_object).and_then(field_messages))
+}
+
+/// `data` as a map of field to messages. A success has `data` as an object too, so every value has to be a list of
+/// texts, as the service's framework writes them; a token in a list is told apart by its field's name.
+fn field_messages(data: &Map<String, Value>) -> Option<String> {
+    let lists_of_text = data.iter().all(|(field, messages)| {
+        field != "token"
+            && messages.as_array().is_some_and(|messages| {
+                !messages.is_empty() && messages.iter().all(Value::is_string)
+            })
+    });
+    if data.is_empty() || !lists_of_text {
+        return None;
+    }
+    Some(one_line(&join(data)))
+}
+
+fn text_at(body: &Value, field: &str) -> Option<String> {
+    body.get(field).and_then(flatten)
+}
+
+/// Any JSON value as one line of text: texts as they are, lists joined, objects as `field: text`.
+fn flatten(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Array(items) => join_texts(items.iter().filter_map(flatten)),
+        Value::Object(fields) => join(fields),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    };
+    let text = one_line(&text);
+    (!text.is_empty()).then_some(text)
+}
+
+fn join(fields: &Map<String, Value>) -> String {
+    join_texts(
+        fields
+            .iter()
+            .filter_map(|(field, value)| Some(format!("{field}: {}", flatten(value)?))),
+    )
+}
+
+fn join_texts(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// A message goes into logs: no line breaks or control characters, and an end.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+        if !word.is_empty() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    match line.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// What a body that is not JSON looks like. Its text stays out: it may be anything.
+pub(crate) fn describe(body: &[u8]) -> String {
+    let length = match body.len() {
+        1 => "1 byte".to_owned(),
+        length => format!("{length} bytes"),
+    };
+    match std::str::from_utf8(body) {
+        Ok(text) if text.trim().is_empty() => "the body is empty".to_owned(),
+        Ok(text) if text.trim_start().starts_with('<') => {
+            format!("the body is {length} of HTML or XML, as a proxy answers")
+        }
+        Ok(text) if text.trim_start().starts_with(['{', '[']) => {
+            format!("the body is {length} of JSON that breaks off or is malformed")
+        }
+        Ok(_) => format!("the body is {length} of plain text"),
+        Err(_) => format!("the body is {length} that are not UTF-8"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn problem(body: &Value) -> (Option<i64>, String, Option<String>) {
+        let problem = read_problem(body.to_string().as_bytes(), &[]);
+        (
+            problem.code.and_then(|code| code.as_number()),
+            problem.message.unwrap_or_default(),
+            problem.reason,
+        )
+    }
+
+    #[test]
+    fn every_known_error_shape_gives_its_message() {
+        let meta = json!({"message": "API logic error"});
+        let reason = Some("API logic error".to_owned());
+        for (body, expected) in [
+            (
+                json!({"code": 400, "data": {"errMsg": "role forbidden"}, "meta": meta}),
+                (Some(400), "role forbidden", reason.clone()),
+            ),
+            (
+                json!({"code": "400", "data": {"errMsg": {"email": ["bad", "worse"], "name": "long"}}, "meta": meta}),
+                (Some(400), "email: bad; worse; name: long", reason.clone()),
+            ),
+            (
+                json!({"code": 400, "data": {"errMsg": ["one", "two"]}, "meta": meta}),
+                (Some(400), "one; two", reason),
+            ),
+            (
+                json!({"code": 401, "data": {}, "meta": {"message": "Unauthorized"}}),
+                (Some(401), "Unauthorized", None),
+            ),
+            (
+                json!({"code": 404, "message": "no route"}),
+                (Some(404), "no route", None),
+            ),
+            (json!({"detail": "not found"}), (None, "not found", None)),
+            (
+                json!({"status": 422, "title": "Invalid", "errors": {"name": "missing"}}),
+                (None, "Invalid: name: missing", None),
+            ),
+            (
+                json!({"code": 400, "data": {"email": ["required"], "name": ["too long"]}}),
+                (Some(400), "email: required; name: too long", None),
+            ),
+            (
+                json!({"code": 0, "data": {"errMsg": "x"}}),
+                (Some(0), "x", None),
+            ),
+            (json!([]), (None, "", None)),
+            (json!(null), (None, "", None)),
+        ] {
+            let (code, message, reason) = problem(&body);
+            assert_eq!(
+                (code, message.as_str(), reason),
+                (expected.0, expected.1, expected.2),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_success_is_told_by_its_code_and_by_what_it_complains_of() {
+        for (body, success) in [
+            (json!({"code": 200, "data": {"token": ["a"]}}), true),
+            (json!({"code": "200", "data": {"token": ["a"]}}), true),
+            (json!({"code": 201, "data": []}), true),
+            (json!({"code": 0, "data": {"token": ["a"]}}), true),
+            (json!({"code": "SUCCESS", "data": {"token": "a"}}), true),
+            (json!({"code": null, "data": {"token": "a"}}), true),
+            (json!({"data": {"token": ["a"]}}), true),
+            (json!({}), true),
+            (json!({"code": 422, "data": {}}), false),
+            (json!({"code": "500", "data": {}}), false),
+            (json!({"code": "DENIED", "data": {}}), false),
+            (json!({"code": 0, "data": {"errMsg": "no"}}), false),
+            (json!({"data": {"customerId": ["unknown"]}}), false),
+            (json!({"detail": "no"}), false),
+            (
+                json!({"code": 0, "data": {}, "meta": {"message": "Not Found Error"}}),
+                false,
+            ),
+            (
+                json!({"data": [], "meta": {"message": "Not Found Error"}}),
+                false,
+            ),
+            (json!({"data": [], "meta": {"message": "SUCCESS"}}), true),
+            (json!({"message": "no such route"}), false),
+            (json!({"status": 422, "title": "Invalid"}), false),
+            (json!({"status": 500}), false),
+        ] {
+            assert_eq!(is_success(body.to_string().as_bytes()), success, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_described_and_not_repeated() {
+        for (body, expected) in [
+            (&b""[..], "empty"),
+            (b" \r\n", "empty"),
+            (b"<html>hunter2</html>", "HTML"),
+            (b"hunter2", "plain text"),
+            (b"{\"token\": \"hunter2", "breaks off"),
+            (b"\xff\xfehunter2", "not UTF-8"),
+        ] {
+            let message = read_problem(body, &[]).unreadable.unwrap();
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated_wherever_the_body_has_it() {
+        let secrets = [Secret::from("correct  horse")];
+        for body in [
+            json!({"detail": format!("{}correct  horse", "x".repeat(LONGEST_MESSAGE - 10))}),
+            json!({"data": {"errMsg": {"correct  horse": ["is not it: correct  horse"]}}}),
+            json!({"code": "correct  horse", "meta": {"message": "correct  horse"}}),
+        ] {
+            let problem = read_problem(body.to_string().as_bytes(), &secrets);
+            let shown = format!("{problem:?}");
+            assert!(
+                shown.contains("[REDACTED") && !shown.contains("horse"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_with_an_end() {
+        let (_, message, _) =
+            problem(&json!({"detail": format!("a\r\nb\u{7}c {}", "x".repeat(9000))}));
+        assert!(message.starts_with("a b c x"), "{message}");
+        assert_eq!(message.chars().count(), LONGEST_MESSAGE + 1);
+    }
+}

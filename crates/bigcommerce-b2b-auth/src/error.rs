@@ -1,0 +1,317 @@
+//! The one error of the SDK: opaque, asked by predicates, and never holding a secret or the body of a success.
+
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+
+use crate::{Hint, ReplyMeta, envelope::BodyCode};
+
+/// Why a call failed, in which operation, and what to do about it.
+///
+/// Ask it by its methods; what is inside may grow. Its text names the operation, what happened, the service's own
+/// message, status, body code and request id, and a [`hint`](Self::hint) for the known misconfigurations. No credential,
+/// token or password is part of it, also where the service's message repeats one.
+pub struct Error(Box<Inner>);
+
+/// What kind of failure an [`Error`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument cannot be sent. Nothing was.
+    InvalidInput,
+    /// A client cannot be built from this configuration.
+    Configuration,
+    /// No connection came about. Nothing was sent.
+    Connect,
+    /// Time ran out.
+    Timeout,
+    /// The connection broke after the request may have been sent.
+    Interrupted,
+    /// 401: the credentials were not accepted.
+    Unauthenticated,
+    /// 403: the credentials do not allow it.
+    Forbidden,
+    /// 404: no such thing, or no such address.
+    NotFound,
+    /// 429: the store's request budget is spent.
+    RateLimited,
+    /// Any other 4xx, or such a code in the body of a success status.
+    Rejected,
+    /// 5xx, or such a code in the body of a success status. A wrong store hash answers like this too.
+    Server,
+    /// A redirect, which is never followed: it would carry credentials to another place.
+    Redirected,
+    /// A success status with a body that does not hold what it should.
+    UnexpectedReply,
+    /// A body longer than 1 MiB.
+    ReplyTooLarge,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    summary: Cow<'static, str>,
+    operation: Option<&'static str>,
+    code: Option<BodyCode>,
+    message: Option<String>,
+    reason: Option<String>,
+    hint: Option<Hint>,
+    retry_after: Option<Duration>,
+    may_have_been_applied: bool,
+    retryable: bool,
+    meta: Option<ReplyMeta>,
+    attempts: u32,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    fn new(kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            summary: summary.into(),
+            operation: None,
+            code: None,
+            message: None,
+            reason: None,
+            hint: None,
+            retry_after: None,
+            may_have_been_applied: false,
+            retryable: false,
+            meta: None,
+            attempts: 0,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn invalid_input(summary: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::InvalidInput, summary)
+    }
+
+    pub(crate) fn configuration(summary: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Configuration, summary)
+    }
+
+    /// Starts an error of a call that was at least attempted.
+    pub(crate) fn of_call(
+        operation: &'static str,
+        kind: ErrorKind,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let mut error = Self::new(kind, summary);
+        error.0.operation = Some(operation);
+        error
+    }
+
+    pub(crate) fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
+    pub(crate) fn with_meta(mut self, meta: ReplyMeta) -> Self {
+        self.0.attempts = meta.attempts;
+        self.0.meta = Some(meta);
+        self
+    }
+
+    pub(crate) fn with_message(
+        mut self,
+        code: Option<BodyCode>,
+        message: Option<String>,
+        reason: Option<String>,
+    ) -> Self {
+        self.0.code = code;
+        self.0.message = message;
+        self.0.reason = reason;
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: Option<Hint>) -> Self {
+        self.0.hint = hint;
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn maybe_applied(mut self, applied: bool) -> Self {
+        self.0.may_have_been_applied = applied;
+        self
+    }
+
+    pub(crate) fn retryable(mut self, retryable: bool) -> Self {
+        self.0.retryable = retryable;
+        self
+    }
+
+    pub(crate) fn summary(&self) -> &str {
+        &self.0.summary
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The `operationId` of the call that failed, such as `post-auth-customers-storefront`. `None` when there was none.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        self.0.operation
+    }
+
+    /// The HTTP status of the reply, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.meta.as_ref().map(|meta| meta.status)
+    }
+
+    /// The `code` of the reply's body. It can differ from the status: the service may answer 422 in the body of a 200.
+    #[must_use]
+    pub fn code(&self) -> Option<&BodyCode> {
+        self.0.code.as_ref()
+    }
+
+    /// The service's own words, the most specific that the body has. `None` when it has none, or is no JSON. Cut to one line of at most 500 characters; secrets
+    /// of the call are replaced by `[REDACTED]`.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// The service's general word for it, from `meta.message`, where [`message`](Self::message) is another text.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// Whether the same call may succeed later, and can be repeated without doing harm.
+    ///
+    /// # Troubleshooting
+    /// `true` says that waiting helps: wait for [`retry_after`](Self::retry_after) where it is given. `false` says that
+    /// something has to be changed first, or, for the creation of a server token, that it has to be looked up whether the
+    /// token is there already.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.0.retryable
+    }
+
+    /// How long the service asked to wait, if it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether the service may have done what was asked although the call failed: when it broke off after it was sent, on
+    /// a 408, a redirect or a 5xx, and when a success could not be read. `false` says that the service refused it, or that
+    /// it was not sent.
+    #[must_use]
+    pub fn may_have_been_applied(&self) -> bool {
+        self.0.may_have_been_applied
+    }
+
+    /// `X-Request-Id` of the reply: what the vendor's support asks for.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.meta()?.request_id.as_deref()
+    }
+
+    /// Status, identifiers, date and budget of the reply, if there was one.
+    #[must_use]
+    pub fn meta(&self) -> Option<&ReplyMeta> {
+        self.0.meta.as_ref()
+    }
+
+    /// How many attempts were made; 0 when nothing was tried.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// What to do about it, for the misconfigurations that are known.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        self.0.hint
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        if let Some(operation) = inner.operation {
+            write!(f, "{operation}: ")?;
+        }
+        f.write_str(&inner.summary)?;
+        if let Some(message) = &inner.message {
+            write!(f, ": {message}")?;
+        }
+        if let Some(reason) = &inner.reason {
+            write!(f, " ({reason})")?;
+        }
+        let mut facts = Vec::new();
+        if let Some(meta) = &inner.meta {
+            facts.push(format!("HTTP {}", meta.status));
+        }
+        if let Some(code) = &inner.code {
+            facts.push(format!("code {code}"));
+        }
+        if let Some(id) = self.request_id() {
+            facts.push(format!("request id {id}"));
+        }
+        if inner.attempts > 1 {
+            facts.push(format!("{} attempts", inner.attempts));
+        }
+        if !facts.is_empty() {
+            write!(f, " [{}]", facts.join(", "))?;
+        }
+        if let Some(hint) = inner.hint {
+            write!(f, ". {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.debug_struct("Error")
+            .field("kind", &inner.kind)
+            .field("operation", &inner.operation)
+            .field("summary", &inner.summary)
+            .field("status", &self.status())
+            .field("code", &inner.code)
+            .field("message", &inner.message)
+            .field("reason", &inner.reason)
+            .field("request_id", &self.request_id())
+            .field("attempts", &inner.attempts)
+            .field("retryable", &inner.retryable)
+            .field("retry_after", &inner.retry_after)
+            .field("may_have_been_applied", &inner.may_have_been_applied)
+            .field("hint", &inner.hint)
+            .field("source", &inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+/// A success whose value does not hold what it should. It says which part, and never shows it.
+#[derive(Debug)]
+pub(crate) struct Malformed(pub(crate) Cow<'static, str>);
+
+impl Malformed {
+    pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
+        Self(what.into())
+    }
+}

@@ -1,0 +1,245 @@
+//! The tokens that the service hands out, and how long they count. Time is an argument throughout.
+
+use std::time::{Duration, SystemTime};
+
+use bigcommerce_b2b_auth_api::types;
+use http::HeaderValue;
+
+use crate::{Claims, Secret, ServerTokenId, error::Malformed};
+
+/// How long a storefront token is valid when it does not say so itself.
+const STOREFRONT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A storefront token: what a shopper's requests to the storefront GraphQL and REST APIs carry as
+/// `Authorization: Bearer …`.
+///
+/// `Debug` shows its claims and expiry, and not the token.
+#[derive(Debug, Clone)]
+pub struct StorefrontToken {
+    token: Secret,
+    authorization: HeaderValue,
+    claims: Option<Claims>,
+    name: Option<String>,
+    expires_at: SystemTime,
+}
+
+impl StorefrontToken {
+    /// `requested_at` is when the request was *begun*: the service may have made the token any time after that, and a
+    /// life that is counted from the reply's arrival would end too late.
+    pub(crate) fn new(
+        token: Secret,
+        name: Option<String>,
+        requested_at: SystemTime,
+    ) -> Result<Self, Malformed> {
+        if token.is_empty() {
+            return Err(Malformed::new("the token is empty"));
+        }
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| Malformed::new("the token cannot be carried by a header"))?;
+        authorization.set_sensitive(true);
+        let claims = Claims::read_unverified(token.expose_secret()).ok();
+        let expires_at = claims
+            .as_ref()
+            .and_then(|claims| claims.expires_at)
+            .or_else(|| requested_at.checked_add(STOREFRONT_LIFE))
+            .unwrap_or(requested_at);
+        Ok(Self {
+            token,
+            authorization,
+            claims,
+            name,
+            expires_at,
+        })
+    }
+
+    /// The token itself, a JWT.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.token
+    }
+
+    /// The value of the `Authorization` header, `Bearer …`, marked as sensitive.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
+        self.authorization.clone()
+    }
+
+    /// What the token says of itself, **not verified**. `None` when it is not a readable JWT.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.claims.as_ref()
+    }
+
+    /// The name that the service gave back for it, on a login.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Until when the token is valid: its claim `exp`, or a day from when it was requested.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// Whether the token is expired at `now`.
+    #[must_use]
+    pub fn is_expired_at(&self, now: SystemTime) -> bool {
+        is_expired_at(self.expires_at, now)
+    }
+
+    /// Whether the token is expired at `now`, or will be within `margin` of it.
+    ///
+    /// Ask this before using a token, with a margin of what the use may take and what two clocks may differ by.
+    #[must_use]
+    pub fn expires_within(&self, margin: Duration, now: SystemTime) -> bool {
+        self.remaining(now) <= margin
+    }
+
+    /// How long the token is valid from `now` on; zero once it is expired.
+    #[must_use]
+    pub fn remaining(&self, now: SystemTime) -> Duration {
+        self.expires_at.duration_since(now).unwrap_or_default()
+    }
+}
+
+/// The token of a reply: the mint call answers a list of one, other calls a text, and which is which has changed before.
+/// The service has never been seen to answer more than one, and one must be there.
+pub(crate) fn first(tokens: types::TokenOneOrMany) -> Result<Secret, Malformed> {
+    match tokens {
+        types::TokenOneOrMany::One(token) => Some(token),
+        types::TokenOneOrMany::Many(tokens) => tokens.into_iter().next(),
+    }
+    .map(Secret::from_body)
+    .ok_or_else(|| Malformed::new("its list of tokens is empty"))
+}
+
+/// A token is valid up to its expiry, and not at it.
+pub(crate) fn is_expired_at(expires_at: SystemTime, now: SystemTime) -> bool {
+    now >= expires_at
+}
+
+/// A server-to-server token that was just created. The reply states no expiry.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CreatedServerToken {
+    /// The name that it was given.
+    pub name: Option<String>,
+    /// The token, which [`LegacyAuthToken`](crate::LegacyAuthToken) takes.
+    pub token: Secret,
+}
+
+/// A server-to-server token as the list shows it. The list holds whole tokens.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerToken {
+    /// What it is deleted by.
+    pub id: ServerTokenId,
+    /// The name that it was given.
+    pub name: Option<String>,
+    /// The e-mail address of who created it.
+    pub email: Option<String>,
+    /// The store that it belongs to.
+    pub store_hash: Option<String>,
+    /// The token itself.
+    pub token: Option<Secret>,
+    /// Where it was created.
+    pub event_channel: Option<EventChannel>,
+}
+
+/// Where a server-to-server token was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventChannel {
+    /// The B2B Edition control panel: `app`.
+    App,
+    /// The admin: `admin`.
+    Admin,
+    /// This API: `api`.
+    Api,
+    /// A place that this version of the SDK does not know.
+    Other(String),
+}
+
+impl EventChannel {
+    /// The value as the service writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::App => "app",
+            Self::Admin => "admin",
+            Self::Api => "api",
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl From<String> for EventChannel {
+    fn from(value: String) -> Self {
+        match value.as_str() {
+            "app" => Self::App,
+            "admin" => Self::Admin,
+            "api" => Self::Api,
+            _ => Self::Other(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    fn requested_at() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    #[test]
+    fn a_token_that_says_no_expiry_counts_a_day_from_the_request() {
+        let token = StorefrontToken::new("opaque".into(), None, requested_at()).unwrap();
+        let start = requested_at();
+        assert_eq!(token.expires_at(), start + 24 * HOUR);
+        assert_eq!(token.remaining(start + 23 * HOUR), HOUR);
+        assert_eq!(token.remaining(start + 25 * HOUR), Duration::ZERO);
+        assert!(!token.expires_within(HOUR, start));
+        assert!(token.expires_within(HOUR, start + 23 * HOUR));
+        assert!(!token.is_expired_at(start + 24 * HOUR - Duration::from_nanos(1)));
+        assert!(token.is_expired_at(start + 24 * HOUR));
+        assert!(token.expires_within(Duration::ZERO, start + 24 * HOUR));
+    }
+
+    #[test]
+    fn a_clock_at_its_end_is_no_panic() {
+        // The largest time that can be made; a day more does not fit.
+        let mut end = SystemTime::UNIX_EPOCH;
+        for shift in (0..63).rev() {
+            end = end
+                .checked_add(Duration::from_secs(1 << shift))
+                .unwrap_or(end);
+        }
+        let token = StorefrontToken::new("opaque".into(), None, end).unwrap();
+        assert_eq!(token.expires_at(), end);
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_refused_without_being_shown() {
+        for bad in ["", "hunter2\n"] {
+            let malformed = StorefrontToken::new(bad.into(), None, requested_at()).unwrap_err();
+            assert!(!format!("{malformed:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let token = StorefrontToken::new("hunter2".into(), None, requested_at()).unwrap();
+        assert!(!format!("{token:?}").contains("hunter2"), "{token:?}");
+    }
+
+    #[test]
+    fn unknown_event_channels_are_kept() {
+        for value in ["app", "admin", "api", "webhook"] {
+            assert_eq!(EventChannel::from(value.to_owned()).as_str(), value);
+        }
+    }
+}

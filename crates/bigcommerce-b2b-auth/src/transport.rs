@@ -1,0 +1,87 @@
+//! The seam to the network: what sends requests, for those who wrap or replace it.
+//! Whatever stands here, credentials, pace, attempts and the reading of replies stay with the client.
+
+use std::time::Duration;
+
+use bigcommerce_b2b_auth_api::DirectTransport;
+pub use bigcommerce_b2b_auth_api::{
+    Delivery, Operation, Transport, TransportError, TransportFuture, operations,
+};
+
+use crate::Error;
+
+/// The client's own transport: a connection pool that follows no redirect, repeats nothing and logs nothing.
+///
+/// Wrap it to add what every request should carry, or to count:
+///
+/// ```
+/// use std::sync::Arc;
+/// use bigcommerce_b2b_auth::{
+///     Client, StoreAccess,
+///     transport::{HttpTransport, Operation, Transport, TransportFuture},
+/// };
+///
+/// #[derive(Debug)]
+/// struct Tagged(HttpTransport);
+///
+/// impl Transport for Tagged {
+///     fn send<'a>(&'a self, mut request: reqwest::Request, operation: &'static Operation) -> TransportFuture<'a> {
+///         request.headers_mut().insert("x-tag", reqwest::header::HeaderValue::from_static("nightly"));
+///         self.0.send(request, operation)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+/// let client = Client::builder()
+///     .credentials(StoreAccess::new("abc123", "an access token")?)
+///     .transport(Arc::new(Tagged(HttpTransport::new()?)))
+///     .build()?;
+/// # drop(client);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct HttpTransport(DirectTransport);
+
+impl HttpTransport {
+    /// A new connection pool.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when TLS cannot be set up.
+    pub fn new() -> Result<Self, Error> {
+        Self::client(false).map(Self::with_client)
+    }
+
+    pub(crate) fn with_client(http: reqwest::Client) -> Self {
+        Self(DirectTransport::new(http))
+    }
+
+    /// The protections that hold whatever else is set.
+    pub(crate) fn client(to_loopback: bool) -> Result<reqwest::Client, Error> {
+        let mut builder = reqwest::Client::builder()
+            // A 307 would carry the access token and the password to wherever it points.
+            .redirect(reqwest::redirect::Policy::none())
+            // There is one place that repeats anything, and it takes the budget into account.
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connection_verbose(false)
+            .connect_timeout(Duration::from_secs(10));
+        if to_loopback {
+            // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| {
+            Error::configuration("the HTTP client cannot be set up").with_source(Box::new(error))
+        })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send<'a>(
+        &'a self,
+        request: reqwest::Request,
+        operation: &'static Operation,
+    ) -> TransportFuture<'a> {
+        self.0.send(request, operation)
+    }
+}
