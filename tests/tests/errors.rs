@@ -130,7 +130,7 @@ async fn successes_that_are_none() {
         json!({"code": "500", "data": {}, "meta": {"message": "Calling BC API failed"}}),
         json!({"code": 429, "data": {}, "meta": {"message": "slow down"}}),
         json!({"code": 0, "data": {"errMsg": "no such customer"}}),
-        // Successes without their fruit.
+        // Successes without a token.
         json!({"code": 200, "data": {"token": []}, "meta": {"message": "SUCCESS"}}),
         json!({"code": 200, "data": {"token": ""}, "meta": {"message": "SUCCESS"}}),
         json!({"code": 200, "data": {"token": "line\nbreak"}, "meta": {"message": "SUCCESS"}}),

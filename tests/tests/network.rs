@@ -15,6 +15,7 @@ use std::{
 use bigcommerce_b2b_auth::{
     Client, CustomerId, Error, ErrorKind, Hint, LegacyAuthToken, RetryPolicy, ServerTokenId,
     StoreAccess,
+    transport::{Delivery, Operation, Transport, TransportError, TransportFuture},
 };
 use tests::{RecordingClock, render};
 use tokio::{
@@ -266,6 +267,34 @@ async fn a_status_outlives_a_body_that_stalls() {
         assert!(!error.may_have_been_applied(), "{error}");
         assert!(error.to_string().contains("did not end in time"), "{error}");
     }
+}
+
+/// Passes on what a connection said, URL included.
+#[derive(Debug)]
+struct Careless(reqwest::Client);
+
+impl Transport for Careless {
+    fn send<'a>(&'a self, request: reqwest::Request, _: &'static Operation) -> TransportFuture<'a> {
+        Box::pin(async {
+            let outcome = self.0.execute(request).await;
+            outcome.map_err(|error| TransportError::new(Delivery::Unknown, error))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_careless_transport_does_not_show_the_session_jwt() {
+    let server = Server::start(async |_: TcpStream| ()).await;
+    let client = Client::builder()
+        .credentials(StoreAccess::new("abc123", ACCESS_TOKEN).unwrap())
+        .base_url(&*server.base_url)
+        .transport(Arc::new(Careless(reqwest::Client::new())))
+        .build()
+        .unwrap();
+    let error = exchange(&client).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.source().is_some());
+    shows_no_secret(&error);
 }
 
 /// What the test below runs in a process of its own, whose environment names a proxy.

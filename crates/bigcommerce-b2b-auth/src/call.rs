@@ -125,7 +125,7 @@ impl Call {
             .take()
     }
 
-    /// A success whose body does not hold what it should: it happened, and its fruit is lost.
+    /// A success whose body does not hold what it should: it happened, and what it made is lost.
     fn malformed(&self, malformed: Malformed) -> Error {
         self.error(
             ErrorKind::UnexpectedReply,
@@ -231,9 +231,14 @@ impl Call {
                 "the connection broke before the reply was whole",
             )
         };
+        // A transport of the caller's own may not have seen to it that the URL, which may hold a session JWT, stays out.
+        let source = match error.into_source().downcast::<reqwest::Error>() {
+            Ok(error) => Box::new(error.without_url()),
+            Err(source) => source,
+        };
         (
             Failure::NoReply(delivery),
-            self.error(kind, summary).with_source(error.into_source()),
+            self.error(kind, summary).with_source(source),
         )
     }
 
@@ -295,7 +300,7 @@ impl Call {
         };
         // Under a success status, the code in the body is the status that was meant.
         let status = if status.is_success() {
-            problem
+            as_it_came
                 .code
                 .as_ref()
                 .and_then(BodyCode::as_number)
