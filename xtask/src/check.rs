@@ -118,6 +118,12 @@ pub const ROWS: &[Row] = &[
         find: Find::Operation(one_success),
     },
     Row {
+        name: "unknown-status",
+        becomes: "panics when it names the mock's method after the status",
+        remedy: "state a registered status in the overlay, such as 200",
+        find: Find::Operation(unknown_statuses),
+    },
+    Row {
         name: "inline-body",
         becomes: "gives two inline schemas of one operation one name, the first wins for both",
         remedy: "the pass `name-schemas` should have moved it to the components",
@@ -579,6 +585,16 @@ fn misshapen(document: &Value) -> Vec<Place> {
                 format!("stands in `{}`, which is no place", text(object, "in")),
             ));
         }
+        if kind == Kind::Header
+            && !["schema", "content"]
+                .iter()
+                .any(|key| object.contains_key(*key))
+        {
+            places.push((at.to_owned(), "has no `schema` and no `content`".to_owned()));
+        }
+        if kind == Kind::Server {
+            places.extend(misshapen_server(at, object));
+        }
         let requirements = list(object, "security").iter().enumerate();
         for (index, requirement) in
             requirements.filter(|(_, requirement)| !is_requirement(requirement))
@@ -601,8 +617,59 @@ fn misshapen(document: &Value) -> Vec<Place> {
 }
 
 fn is_requirement(node: &Value) -> bool {
+    let is_list = |scopes: &Value| {
+        scopes
+            .as_array()
+            .is_some_and(|scopes| scopes.iter().all(Value::is_string))
+    };
     node.as_object()
-        .is_some_and(|schemes| schemes.values().all(Value::is_array))
+        .is_some_and(|schemes| schemes.values().all(is_list))
+}
+
+fn misshapen_server(at: &str, server: &Map<String, Value>) -> Vec<Place> {
+    let mut places = Vec::new();
+    if template_names(text(server, "url")).is_none() {
+        places.push((
+            pointer::member(at, "url"),
+            "has braces that do not pair".to_owned(),
+        ));
+    }
+    if let Some(variables) = server.get("variables").and_then(Value::as_object) {
+        let at = pointer::member(at, "variables");
+        for name in Kind::Schemas.order(variables) {
+            let variable = variables.get(name);
+            let default = variable.and_then(|variable| variable.get("default"));
+            let values = variable.and_then(|variable| variable.get("enum"));
+            let are_texts = values.is_none_or(|values| {
+                values
+                    .as_array()
+                    .is_some_and(|values| values.iter().all(Value::is_string))
+            });
+            if !default.is_some_and(Value::is_string) || !are_texts {
+                places.push((
+                    pointer::member(&at, name),
+                    "is no variable with a `default` that is a string".to_owned(),
+                ));
+            }
+        }
+    }
+    places
+}
+
+/// The names in braces of a path or an address; `None` where braces do not pair.
+fn template_names(template: &str) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    let mut rest = template;
+    while let Some(place) = rest.find(['{', '}']) {
+        let name = rest.get(place..)?.strip_prefix('{')?;
+        let (name, after) = name.split_once('}')?;
+        if name.is_empty() || name.contains('{') {
+            return None;
+        }
+        names.push(name);
+        rest = after;
+    }
+    Some(names)
 }
 
 fn references(document: &Value) -> Vec<Place> {
@@ -779,12 +846,9 @@ fn field_name_collisions(_: &str, schema: &Map<String, Value>) -> Option<String>
 }
 
 fn path_template(operation: &OperationAt<'_>) -> Vec<Place> {
-    let mut wanted: Vec<&str> = operation
-        .path
-        .split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
-        .collect();
+    let names = template_names(operation.path);
+    let balanced = names.is_some();
+    let mut wanted = names.unwrap_or_default();
     let mut given: Vec<&str> = operation
         .node
         .get("parameters")
@@ -797,7 +861,6 @@ fn path_template(operation: &OperationAt<'_>) -> Vec<Place> {
         .collect();
     wanted.sort_unstable();
     given.sort_unstable();
-    let balanced = operation.path.matches('{').count() == operation.path.matches('}').count();
     if operation.path.starts_with('/') && balanced && wanted == given {
         Vec::new()
     } else {
@@ -837,6 +900,25 @@ fn one_success(operation: &OperationAt<'_>) -> Vec<Place> {
         let at = pointer::member(&operation.pointer(), "responses");
         vec![(at, format!("has {successes} success replies"))]
     }
+}
+
+/// The success statuses that are registered, and so have a name.
+const NAMED_STATUSES: [&str; 10] = [
+    "200", "201", "202", "203", "204", "205", "206", "207", "208", "226",
+];
+
+fn unknown_statuses(operation: &OperationAt<'_>) -> Vec<Place> {
+    let at = pointer::member(&operation.pointer(), "responses");
+    replies(operation)
+        .into_iter()
+        .filter(|(status, _)| {
+            passes::is_success(status) && !NAMED_STATUSES.contains(&status.as_str())
+        })
+        .map(|(status, _)| {
+            let what = format!("`{status}` is no registered status");
+            (pointer::member(&at, status), what)
+        })
+        .collect()
 }
 
 fn inline_bodies(document: &Value) -> Vec<Place> {

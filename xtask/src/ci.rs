@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::error::Error;
 use crate::provenance::Origin;
+use crate::revisions::{self, VENDOR_FILES};
 use crate::{generate, import};
 
 /// What a step does.
@@ -22,6 +23,8 @@ enum Work {
     Generate,
     /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
     Import,
+    /// Imports, generates and compiles every vendor file that is at hand.
+    Revisions,
 }
 
 const STEPS: &[(&str, Work)] = &[
@@ -66,10 +69,8 @@ const STEPS: &[(&str, Work)] = &[
         Work::Cargo(&["deny", "check", "bans", "licenses", "sources"], None),
     ),
     ("imported document", Work::Import),
+    ("every revision", Work::Revisions),
 ];
-
-/// The vendor files, relative to the root of the tree.
-const VENDOR_FILES: &str = "../shared/vendor-specs";
 
 /// Runs every step in the tree below `root` and says on `out` what it does.
 ///
@@ -80,7 +81,7 @@ pub fn run(root: &Path, out: &mut dyn Write) -> Result<(), Error> {
     for (name, work) in STEPS {
         say(out, &format!("==> {name}: {}", work.command(root)));
         let step = Instant::now();
-        work.run(root).map_err(|message| Error::Step {
+        work.run(root, out).map_err(|message| Error::Step {
             name: (*name).to_owned(),
             command: work.command(root),
             message,
@@ -117,11 +118,12 @@ impl Work {
                 || format!("(nothing to do: no {VENDOR_FILES})"),
                 |(shown, _)| format!("cargo xtask import {shown} --check"),
             ),
+            Self::Revisions => "cargo xtask revisions".to_owned(),
         }
     }
 
     /// Does it. The error is what cargo has not printed already.
-    fn run(self, root: &Path) -> Result<(), Option<String>> {
+    fn run(self, root: &Path, out: &mut dyn Write) -> Result<(), Option<String>> {
         match self {
             Self::Cargo(arguments, environment) => {
                 let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -144,17 +146,14 @@ impl Work {
                     .map(|_| ())
                     .map_err(|error| Some(error.to_string()))
             }
+            Self::Revisions => revisions::run(root, out).map_err(|error| Some(error.to_string())),
         }
     }
 }
 
 /// The newest vendor file, as it is called from the root and as it is opened. Their names begin with the date.
 fn newest_vendor_file(root: &Path) -> Option<(String, PathBuf)> {
-    let name = std::fs::read_dir(root.join(VENDOR_FILES))
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".yaml"))
-        .max()?;
+    let name = revisions::vendor_files(root).pop()?;
     let shown = format!("{VENDOR_FILES}/{name}");
     let path = root.join(&shown);
     Some((shown, path))

@@ -19,6 +19,7 @@ use crate::operations;
 use crate::overlay::{self, OVERLAY, Overlay};
 use crate::passes::{self, Applied};
 use crate::resolve::Folder;
+use crate::servers;
 use crate::shape::{self, Kind};
 use crate::verify;
 use crate::write::{self, Output};
@@ -212,12 +213,7 @@ fn server_path(document: &Value) -> &str {
         .pointer("/servers/0/url")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    after_scheme
-        .find('/')
-        .and_then(|start| after_scheme.get(start..))
-        .unwrap_or_default()
-        .trim_end_matches('/')
+    servers::split_address(url).1.trim_end_matches('/')
 }
 
 /// `Client::new` unwraps; `new_with_client` is what callers have.
@@ -249,7 +245,14 @@ fn to_openapi(document: &Value) -> Result<openapiv3::OpenAPI, Finding> {
         .map_err(|error| refused(format!("a document that is not OpenAPI 3.0: {error}")))
 }
 
+/// How often on this thread the generator panicked or refused, or what it made was no code: each time, a check was missing.
+#[must_use]
+pub fn caught() -> usize {
+    CAUGHT.get()
+}
+
 fn refused(message: String) -> Finding {
+    CAUGHT.set(CAUGHT.get() + 1);
     Finding::new(
         "",
         format!("the generator would make or take {message}"),
@@ -259,6 +262,7 @@ fn refused(message: String) -> Finding {
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    static CAUGHT: Cell<usize> = const { Cell::new(0) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -361,7 +365,10 @@ pub fn run_on(
 ) -> Result<Generated, Error> {
     let folder = refs.map_or_else(|| Ok(Folder::none()), Folder::read)?;
     let source = load::read(spec)?;
-    let imported = import::import(&source, &folder)?;
+    let mut imported = import::import(&source, &folder)?;
+    imported
+        .report
+        .push(import::compare(root, &imported.document));
     let overlay = Overlay::parse(&tree_file(root, OVERLAY)?)?;
     let mut generated = generate(imported.document, &source.name, &overlay, strict)?;
     generated.report.splice(0..0, imported.report);

@@ -1,4 +1,4 @@
-//! The command line of the pipeline: `cargo xtask import`, `generate` and `ci`.
+//! The command line of the pipeline: `cargo xtask import`, `generate`, `diff` and `ci`.
 //! It only reads arguments and prints; what the commands do is in the library beside it.
 #![expect(
     clippy::print_stdout,
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
-use xtask::{ci, generate, import};
+use xtask::{ci, diff, generate, import, mutate, revisions};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -64,8 +64,56 @@ enum Command {
         #[arg(long, requires = "spec")]
         strict: bool,
     },
+    /// Import, generate and compile every vendor file that is at hand, as CI does
+    Revisions,
+    /// Tell what changed on the JSON wire between two documents
+    Diff {
+        /// The document that was: YAML or JSON, OpenAPI 3.0 or 3.1
+        old: PathBuf,
+        /// The document that is
+        new: PathBuf,
+        /// A folder with the files that external references lead to
+        #[arg(long, value_name = "DIR")]
+        refs: Option<PathBuf>,
+        /// How to write the report
+        #[arg(long, value_enum, default_value_t)]
+        format: diff::Format,
+        /// Exit with 1 if there is a change of this class
+        #[arg(long, value_name = "CLASS", value_parser = ["breaking"])]
+        fail_on: Option<String>,
+    },
     /// Run what CI runs
     Ci,
+    /// Run what takes longer than a test should
+    Test {
+        #[command(subcommand)]
+        what: Test,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Test {
+    /// Break documents in seeded ways and see that each becomes code or a clear error; meant for a release build
+    Documents {
+        /// How many
+        #[arg(long, default_value_t = 20_000)]
+        count: usize,
+        /// What all chance comes from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// A folder of documents to break, instead of the fixtures and the vendor files; may be given again
+        #[arg(long, value_name = "DIR")]
+        dir: Vec<PathBuf>,
+        /// Only the document of this index
+        #[arg(long, value_name = "INDEX")]
+        only: Option<usize>,
+        /// Write the document of --only to this file before it is tried
+        #[arg(long, value_name = "FILE", requires = "only")]
+        keep: Option<PathBuf>,
+        /// How many threads; 0 for as many as there are processors
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -99,8 +147,12 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
                 commit,
                 date,
             };
-            let report = import::run(root(), &file, refs.as_deref(), origin, check)?;
-            print_report(&report);
+            let outcome = import::run(root(), &file, refs.as_deref(), origin, check)?;
+            print_report(&outcome.report);
+            if let Some(changes) = outcome.changes.filter(|_| !check) {
+                println!("\nAgainst the document that was there:");
+                print!("{}{}", changes.text(), diff::propose(&changes).text());
+            }
         }
         Command::Generate {
             spec: Some(spec),
@@ -113,7 +165,46 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
             print_report(&generated.report);
             print_overlay(&generated.overlay);
         }
+        Command::Revisions => revisions::run(root(), &mut std::io::stdout())?,
+        Command::Diff {
+            old,
+            new,
+            refs,
+            format,
+            fail_on,
+        } => {
+            let report = diff::run(&old, &new, refs.as_deref())?;
+            print!("{}", report.render(format));
+            if fail_on.is_some() {
+                report.refuse_breaking(&new.display().to_string())?;
+            }
+        }
         Command::Ci => ci::run(root(), &mut std::io::stdout())?,
+        Command::Test {
+            what:
+                Test::Documents {
+                    count,
+                    seed,
+                    dir: folders,
+                    only,
+                    keep,
+                    threads,
+                },
+        } => {
+            let plan = mutate::Plan {
+                count,
+                seed,
+                folders,
+                only,
+                threads,
+            };
+            if let (Some(index), Some(file)) = (only, keep) {
+                mutate::keep(root(), &plan, index, &file)?;
+            }
+            let summary = mutate::run(root(), &plan)?;
+            print!("{}", summary.text());
+            summary.verdict()?;
+        }
         Command::Generate { check, .. } => {
             let generated = generate::run(root(), check)?;
             if !check {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Finding};
 use crate::load::{self, Source};
+use crate::passes;
 use crate::pointer;
 
 /// The overlay, below the root of the tree.
@@ -114,21 +115,36 @@ impl Overlay {
             single.actions = vec![action.clone()];
             let before = document.clone();
             let complaint = match single.apply(document, ApplyOptions::ErrorOnZeroMatch.into()) {
-                Ok(_) if *document == before => Some("changes nothing any more"),
-                Ok(_) => None,
-                Err(error) if error.kind == ApplyErrorKind::ZeroMatch => Some("matches nothing"),
+                Ok(_) if *document == before => Some("changes nothing any more".to_owned()),
+                Ok(_) if strict => None,
+                Ok(_) => dangling(&before, document).map(|name| {
+                    format!("leads to the schema `{name}`, which this document has not")
+                }),
+                Err(error) if error.kind == ApplyErrorKind::ZeroMatch => {
+                    Some("matches nothing".to_owned())
+                }
                 Err(error) => {
                     let complaint = match error.kind {
                         ApplyErrorKind::PrimitiveActionTarget => {
                             "targets a single value; an overlay changes what holds it".to_owned()
                         }
-                        other => format!("does not apply: {other}"),
+                        ref other => format!("does not apply: {other}"),
                     };
-                    return Err(self.finding(index, &complaint).in_file(&self.file));
+                    if strict || error.kind != ApplyErrorKind::PrimitiveActionTarget {
+                        return Err(self.finding(index, &complaint).in_file(&self.file));
+                    }
+                    Some(complaint)
                 }
             };
             match complaint {
-                Some(complaint) => idle.push(self.finding(index, complaint)),
+                Some(complaint) => {
+                    idle.push(self.finding(index, &complaint));
+                    *document = before;
+                    // What the action before took away to make room for this one comes back.
+                    if !strict && !action.is_remove() {
+                        put_back(document, &removed, index);
+                    }
+                }
                 None => {
                     outcome.applied += 1;
                     if action.is_remove() {
@@ -174,6 +190,37 @@ impl Overlay {
             ),
             "look at openapi/authentication.yaml: correct the target, or delete the action if the vendor has mended the document",
         )
+    }
+}
+
+/// A schema that a reference of `after` leads to and that is not there, though all were in `before`.
+fn dangling(before: &Value, after: &Value) -> Option<String> {
+    let lost = |document: &Value| {
+        let mut names = Vec::new();
+        passes::collect_references(document, &mut names);
+        names.retain(|name| {
+            document
+                .pointer(&pointer::member("/components/schemas", name))
+                .is_none()
+        });
+        names
+    };
+    let earlier = lost(before);
+    lost(after).into_iter().find(|name| !earlier.contains(name))
+}
+
+/// Puts back what the action before `index` removed, where it stood in a mapping that is still there.
+fn put_back(document: &mut Value, removed: &[(usize, String, Value)], index: usize) {
+    for (_, at, value) in removed.iter().filter(|(by, _, _)| by + 1 == index) {
+        let Some((parent, _)) = at.rsplit_once('/') else {
+            continue;
+        };
+        if let (Some(Value::Object(parent)), Some(key)) = (
+            document.pointer_mut(parent),
+            pointer::segments(at).next_back(),
+        ) {
+            parent.entry(key).or_insert_with(|| value.clone());
+        }
     }
 }
 

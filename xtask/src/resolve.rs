@@ -1,6 +1,7 @@
 //! Resolves every `$ref` that the selected operations reach, so that where a schema stands makes no difference.
 //! Local references lead anywhere in the file; external ones are looked up in a folder, and nothing is ever fetched.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,9 +10,17 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Finding};
 use crate::load::{self, MAX_DEPTH, MAX_NODES};
+use crate::lower::{self, Lowered};
 use crate::pointer;
 use crate::select;
+use crate::servers;
 use crate::shape::Kind;
+
+/// The most that the selected operations may weigh with every reference unfolded; the vendor's weigh about a thousand.
+/// Everything after this takes time in proportion.
+const MAX_SELECTED: usize = 20_000;
+/// The most that what references lead to may weigh together, each as often as it is reached.
+const MAX_REACHED: usize = 4_000_000;
 
 /// What resolving did.
 #[derive(Clone, Debug, Default)]
@@ -22,14 +31,32 @@ pub struct Resolved {
     pub count: usize,
     /// What the report should say of single references.
     pub notes: Vec<String>,
+    /// How many places were brought down to OpenAPI 3.0.
+    pub lowered: usize,
+    /// What the report should say of single such places.
+    pub lowered_notes: Vec<String>,
+    /// How many addresses were split at another place.
+    pub moved: usize,
+    /// What the report should say of single addresses.
+    pub moved_notes: Vec<String>,
 }
 
 /// The files that external references may lead to.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
-    /// Path below the folder, with `/`, and the document.
-    files: BTreeMap<String, Rc<Value>>,
+    /// Path below the folder, with `/`, and the file.
+    files: BTreeMap<String, PathBuf>,
+    /// What was read so far: a folder may hold files that no reference leads to, and that are no YAML.
+    read: RefCell<BTreeMap<String, Rc<Value>>>,
     given: bool,
+}
+
+/// What became of looking for a file.
+enum Found {
+    File(String, Rc<Value>),
+    Nothing,
+    Several(Vec<String>),
+    Unreadable(String),
 }
 
 impl Folder {
@@ -39,10 +66,10 @@ impl Folder {
         Self::default()
     }
 
-    /// Reads every YAML and JSON file below `folder`.
+    /// Lists every YAML and JSON file below `folder`. A file is read when a reference leads to it.
     ///
     /// # Errors
-    /// If the folder or one of its files cannot be read.
+    /// If the folder cannot be read.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
         let mut waiting: Vec<(PathBuf, String)> = vec![(folder.to_owned(), String::new())];
@@ -64,42 +91,72 @@ impl Folder {
                     .iter()
                     .any(|end| name.ends_with(end))
                 {
-                    let document = load::parse(&load::read(&path)?)?;
-                    files.insert(format!("{prefix}{name}"), Rc::new(document));
+                    files.insert(format!("{prefix}{name}"), path);
                 }
             }
         }
-        Ok(Self { files, given: true })
+        Ok(Self {
+            files,
+            given: true,
+            ..Self::default()
+        })
     }
 
-    /// The file whose path shares the longest run of last segments with `target`.
-    fn find(&self, target: &str) -> Result<Option<(String, Rc<Value>)>, Vec<String>> {
-        let wanted: Vec<&str> = target.split('/').rev().collect();
+    /// The file whose path shares the longest run of last segments with `target`, as `from` calls it.
+    fn find(&self, target: &str, from: &str) -> Found {
+        let target = target.split('?').next().unwrap_or_default();
+        let target = percent_decoded(target);
+        // A file of the folder calls its neighbours from where it stands itself.
+        let absolute = target.contains("://") || target.starts_with('/');
+        let joined = match from.rsplit_once('/') {
+            Some((directory, _)) if !absolute => format!("{directory}/{target}"),
+            _ => target,
+        };
+        let mut wanted: Vec<&str> = Vec::new();
+        for segment in joined.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => {
+                    wanted.pop();
+                }
+                name => wanted.push(name),
+            }
+        }
         let shared = |path: &str| {
             path.split('/')
                 .rev()
-                .zip(&wanted)
+                .zip(wanted.iter().rev())
                 .take_while(|(ours, theirs)| ours == *theirs)
                 .count()
         };
-        let best = self
-            .files
-            .keys()
-            .map(|path| shared(path))
-            .max()
-            .unwrap_or(0);
-        if best == 0 {
-            return Ok(None);
-        }
-        let matches: Vec<(&String, &Rc<Value>)> = self
+        let best = self.files.keys().map(|path| shared(path)).max();
+        let best = best.filter(|shared| *shared > 0);
+        let matches: Vec<(&String, &PathBuf)> = self
             .files
             .iter()
-            .filter(|(path, _)| shared(path) == best)
+            .filter(|(path, _)| Some(shared(path)) == best)
             .collect();
         match matches.as_slice() {
-            [(path, document)] => Ok(Some(((*path).clone(), Rc::clone(document)))),
-            several => Err(several.iter().map(|(path, _)| (*path).clone()).collect()),
+            [] => Found::Nothing,
+            [(name, path)] => match self.open(name, path) {
+                Ok(document) => Found::File((*name).clone(), document),
+                Err(error) => Found::Unreadable(error.to_string()),
+            },
+            several => Found::Several(several.iter().map(|(path, _)| (*path).clone()).collect()),
         }
+    }
+
+    fn open(&self, name: &str, path: &Path) -> Result<Rc<Value>, Error> {
+        if let Some(document) = self.read.borrow().get(name) {
+            return Ok(Rc::clone(document));
+        }
+        let mut source = load::read(path)?;
+        source.name = name.to_owned();
+        let document = Rc::new(load::parse(&source)?);
+        self.read
+            .borrow_mut()
+            .insert(name.to_owned(), Rc::clone(&document));
+        Ok(document)
     }
 }
 
@@ -142,13 +199,19 @@ impl Place {
 /// # Errors
 /// If there are none, or if a reference is broken, external without a file, or leads back to itself.
 pub fn select_and_resolve(document: Value, folder: &Folder) -> Result<Resolved, Finding> {
-    select::check_version(&document)?;
+    let newer = select::check_version(&document)?;
     let root = Rc::new(document);
     let mut resolver = Resolver {
         folder,
+        newer,
+        wanted: select::Wanted::of(&root),
         count: 0,
         nodes: 0,
+        prose: 0,
+        reached: 0,
+        depth: 0,
         notes: Vec::new(),
+        lowered: Lowered::default(),
     };
     let start = Place {
         file: String::new(),
@@ -157,7 +220,7 @@ pub fn select_and_resolve(document: Value, folder: &Folder) -> Result<Resolved, 
     };
     let mut result = Map::new();
     for (key, kind) in select::KEPT_OF_ROOT {
-        if let Some(node) = root.get(key) {
+        if let Some(node) = root.get(key).filter(|node| !node.is_null()) {
             let node = resolver.expand(kind, node, &start.member(key), &mut Vec::new())?;
             result.insert(key.to_owned(), node);
         }
@@ -168,8 +231,11 @@ pub fn select_and_resolve(document: Value, folder: &Folder) -> Result<Resolved, 
             if let Some(item) = items.get(path) {
                 let place = start.member("paths").member(path);
                 let mut chain = Vec::new();
-                let (item, place) = resolver.follow(item, place, &mut chain)?;
-                let kept = resolver.path_item(&item, &place, &mut chain)?;
+                if item.is_null() {
+                    continue;
+                }
+                let (item, place) = resolver.follow(Kind::PathItem, item, place, &mut chain)?;
+                let kept = resolver.path_item(path, &item, &place, &mut chain)?;
                 if !kept.is_empty() {
                     paths.insert(path.clone(), Value::Object(kept));
                 }
@@ -180,48 +246,80 @@ pub fn select_and_resolve(document: Value, folder: &Folder) -> Result<Resolved, 
         return Err(select::nothing_selected(&root));
     }
     result.insert("paths".to_owned(), Value::Object(paths));
-    if let Some(schemes) = root.pointer("/components/securitySchemes") {
+    if let Some(schemes) = root
+        .pointer("/components/securitySchemes")
+        .filter(|schemes| !schemes.is_null())
+    {
         let place = start.member("components").member("securitySchemes");
         let schemes = resolver.expand(Kind::SecuritySchemes, schemes, &place, &mut Vec::new())?;
         let mut components = Map::new();
         components.insert("securitySchemes".to_owned(), schemes);
         result.insert("components".to_owned(), Value::Object(components));
     }
+    let mut lowered = resolver.lowered;
+    if let Some(version) = result.get_mut("openapi") {
+        select::settle_version(version, &mut lowered.notes);
+    }
+    for key in ["jsonSchemaDialect", "webhooks"] {
+        if newer && root.get(key).is_some() {
+            lowered.count += 1;
+            lowered.notes.push(format!("/{key}: left out"));
+        }
+    }
+    let mut document = Value::Object(result);
+    let mut moved_notes = Vec::new();
+    let moved = servers::normalise(&mut document, &mut moved_notes)?;
     Ok(Resolved {
-        document: Value::Object(result),
+        document,
         count: resolver.count,
         notes: resolver.notes,
+        lowered: lowered.count,
+        lowered_notes: lowered.notes,
+        moved,
+        moved_notes,
     })
 }
 
 struct Resolver<'a> {
     folder: &'a Folder,
+    /// The document is OpenAPI 3.1.
+    newer: bool,
+    wanted: select::Wanted,
     count: usize,
+    /// What the result weighs, without its prose.
     nodes: usize,
+    /// What its prose weighs.
+    prose: usize,
+    /// What the references led to weighs.
+    reached: usize,
+    /// How deep the result is at the place where it grows.
+    depth: usize,
     notes: Vec<String>,
+    lowered: Lowered,
 }
 
 impl Resolver<'_> {
     /// The selected operations of a path, with the path's parameters put into each.
     fn path_item(
         &mut self,
+        path: &str,
         item: &Value,
         place: &Place,
         chain: &mut Vec<String>,
     ) -> Result<Map<String, Value>, Finding> {
         let mut kept = Map::new();
-        let selected = select::selected_methods(&place.pointer, item);
+        let selected = self.wanted.methods(path, item);
         if selected.is_empty() {
             return Ok(kept);
         }
         let mut shared = Vec::new();
-        if let Some(parameters) = item.get("parameters") {
+        if let Some(parameters) = item.get("parameters").filter(|list| !list.is_null()) {
             let place = place.member("parameters");
             if let Value::Array(list) = self.expand(Kind::Parameters, parameters, &place, chain)? {
                 shared = list;
             }
         }
-        for (method, _, operation) in selected {
+        for (method, operation) in selected {
             let mut operation =
                 self.expand(Kind::Operation, operation, &place.member(method), chain)?;
             if let (Some(operation), false) = (operation.as_object_mut(), shared.is_empty()) {
@@ -237,9 +335,10 @@ impl Resolver<'_> {
                     own.extend(more);
                 }
             }
-            if let (Some(operation), Some(servers)) =
-                (operation.as_object_mut(), item.get("servers"))
-                && !operation.contains_key("servers")
+            if let (Some(operation), Some(servers)) = (
+                operation.as_object_mut(),
+                item.get("servers").filter(|list| list.is_array()),
+            ) && !operation.contains_key("servers")
             {
                 operation.insert("servers".to_owned(), servers.clone());
             }
@@ -256,18 +355,20 @@ impl Resolver<'_> {
         place: &Place,
         chain: &mut Vec<String>,
     ) -> Result<Value, Finding> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(Finding::new(
-                place.shown(),
-                format!("references unfold to more than {MAX_NODES} nodes"),
-                "the document is no plausible API description; look for references that multiply",
-            ));
+        match kind {
+            Kind::Fact => self.nodes += weight(node),
+            Kind::Prose => self.prose += weight(node),
+            _ => self.nodes += 1,
         }
-        if chain.len() > MAX_DEPTH || place.pointer.matches('/').count() > 2 * MAX_DEPTH {
+        for (weight, most) in [(self.nodes, MAX_SELECTED), (self.prose, MAX_NODES)] {
+            if weight > most {
+                return Err(too_much(place.shown(), most));
+            }
+        }
+        if chain.len() > MAX_DEPTH || self.depth > MAX_DEPTH {
             return Err(Finding::new(
                 place.shown(),
-                format!("nests deeper than {MAX_DEPTH} references"),
+                format!("nests more than {MAX_DEPTH} deep with its references"),
                 "make the document flatter",
             ));
         }
@@ -275,18 +376,52 @@ impl Resolver<'_> {
             return Ok(node.clone());
         }
         let length = chain.len();
-        let (node, place) = if references(kind) {
-            self.follow(node, place.clone(), chain)?
-        } else {
-            (node.clone(), place.clone())
-        };
-        well_formed(kind, &node, &place)?;
-        let expanded = match &node {
+        self.depth += 1;
+        let expanded = self.expand_followed(kind, node, place, chain)?;
+        self.depth -= 1;
+        chain.truncate(length);
+        Ok(expanded)
+    }
+
+    fn expand_followed(
+        &mut self,
+        kind: Kind,
+        node: &Value,
+        place: &Place,
+        chain: &mut Vec<String>,
+    ) -> Result<Value, Finding> {
+        let respelled;
+        let followed;
+        let (mut node, mut place) = (node, place);
+        // What stands beside a reference must be seen before it is followed, and what it leads to afterwards.
+        let is_flag = node.is_boolean() && may_be_flag(place);
+        if kind == Kind::Schema && self.newer && !is_flag {
+            respelled = lower::schema(node, &place.shown(), true, &mut self.lowered)?;
+            node = &respelled;
+        }
+        if references(kind) && node.get("$ref").is_some() {
+            followed = self.follow(kind, node, place.clone(), chain)?;
+            (node, place) = (&followed.0, &followed.1);
+        }
+        let target;
+        if kind == Kind::Schema && !is_flag {
+            target = lower::schema(node, &place.shown(), self.newer, &mut self.lowered)?;
+            node = &target;
+        }
+        well_formed(kind, node, place)?;
+        let expanded = match node {
             Value::Object(object) => {
                 let mut result = Map::new();
                 for key in kind.order(object) {
                     if let Some(child) = object.get(key) {
                         let place = place.member(key);
+                        if child.is_null() && means_absent(kind, key) {
+                            self.lowered.count += 1;
+                            self.lowered
+                                .notes
+                                .push(format!("{}: null, so left out", place.shown()));
+                            continue;
+                        }
                         let child = if key == "allOf" && kind == Kind::Schema {
                             self.branches(child, &place, chain)?
                         } else {
@@ -307,7 +442,6 @@ impl Resolver<'_> {
             ),
             scalar => scalar.clone(),
         };
-        chain.truncate(length);
         Ok(expanded)
     }
 
@@ -341,6 +475,7 @@ impl Resolver<'_> {
     /// Follows references from `node` to what they mean.
     fn follow(
         &mut self,
+        kind: Kind,
         node: &Value,
         place: Place,
         chain: &mut Vec<String>,
@@ -357,12 +492,27 @@ impl Resolver<'_> {
                 ));
             };
             let siblings = node.as_object().map_or(0, |node| node.len() - 1);
+            if siblings > 0 && self.newer && kind == Kind::Schema {
+                // In 3.1 these hold as well; whoever asked brings them down.
+                break;
+            }
             if siblings > 0 {
                 self.notes.push(format!(
                     "{at}: what stands beside a `$ref` is ignored, as OpenAPI 3.0 says"
                 ));
             }
             let (found, next) = self.lookup(target, &place, &at)?;
+            self.reached += weight(&found);
+            if self.reached > MAX_REACHED {
+                return Err(too_much(at, MAX_REACHED));
+            }
+            if chain.len() > MAX_DEPTH {
+                return Err(Finding::new(
+                    at,
+                    format!("is a chain of more than {MAX_DEPTH} references"),
+                    "let the reference lead to its target at once",
+                ));
+            }
             let key = format!("{}#{}", next.file, next.pointer);
             if chain.contains(&key) {
                 return Err(Finding::new(
@@ -384,23 +534,30 @@ impl Resolver<'_> {
         let (name, document) = if file.is_empty() {
             (from.file.clone(), Rc::clone(&from.document))
         } else {
-            match self.folder.find(file) {
-                Ok(Some(found)) => found,
-                Ok(None) if self.folder.given => {
+            match self.folder.find(file, &from.file) {
+                Found::File(name, document) => (name, document),
+                Found::Nothing if self.folder.given => {
                     return Err(Finding::new(
                         at,
                         format!("`{target}` is in none of the files of the --refs folder"),
                         "put the file there; its path must end like the reference",
                     ));
                 }
-                Ok(None) => {
+                Found::Nothing => {
                     return Err(Finding::new(
                         at,
                         format!("`{target}` is in another file"),
                         "give a folder that holds it with --refs; nothing is fetched",
                     ));
                 }
-                Err(several) => {
+                Found::Unreadable(error) => {
+                    return Err(Finding::new(
+                        at,
+                        format!("`{target}` leads to a file that cannot be taken: {error}"),
+                        "correct that file",
+                    ));
+                }
+                Found::Several(several) => {
                     return Err(Finding::new(
                         at,
                         format!("`{target}` fits several files: {}", several.join(", ")),
@@ -426,15 +583,34 @@ impl Resolver<'_> {
     }
 }
 
+/// How many nodes there are in `node`; a long text counts as several.
+fn weight(node: &Value) -> usize {
+    let of_text = |text: &str| text.len() / 16;
+    1 + match node {
+        Value::String(text) => of_text(text),
+        Value::Array(list) => list.iter().map(weight).sum(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, child)| of_text(key) + weight(child))
+            .sum(),
+        _ => 0,
+    }
+}
+
+fn too_much(at: String, most: usize) -> Finding {
+    Finding::new(
+        at,
+        format!("references unfold to more than {most} nodes"),
+        "the document is no plausible API description; look for references that multiply, and for texts of great length",
+    )
+}
+
 /// Refuses a node that is not a mapping or list where OpenAPI has one.
 fn well_formed(kind: Kind, node: &Value, place: &Place) -> Result<(), Finding> {
     let wanted = match kind {
         Kind::Servers | Kind::Parameters | Kind::SchemaList if !node.is_array() => "a list",
         Kind::Servers | Kind::Parameters | Kind::SchemaList => return Ok(()),
-        // `additionalProperties` is a schema, true or false.
-        Kind::Schema if node.is_boolean() && place.pointer.ends_with("/additionalProperties") => {
-            return Ok(());
-        }
+        Kind::Schema if node.is_boolean() && may_be_flag(place) => return Ok(()),
         _ if !node.is_object() => "a mapping",
         _ => return Ok(()),
     };
@@ -443,6 +619,17 @@ fn well_formed(kind: Kind, node: &Value, place: &Place) -> Result<(), Finding> {
         format!("is not {wanted}"),
         "correct it in the vendor's file, as OpenAPI 3.0 has it",
     ))
+}
+
+/// `additionalProperties` is a schema, true or false.
+fn may_be_flag(place: &Place) -> bool {
+    place.pointer.ends_with("/additionalProperties")
+}
+
+/// Whether a member that is null means the same as none: everything but a value that may be null itself.
+fn means_absent(kind: Kind, key: &str) -> bool {
+    let is_value = matches!(key, "default" | "example" | "const" | "enum") || key.starts_with("x-");
+    kind.members().is_some() && kind.child(key) != Kind::Prose && !is_value
 }
 
 fn external(node: &Value) -> Option<&str> {

@@ -34,6 +34,25 @@ fn with_schema(schema: &str, components: &str) -> String {
     )
 }
 
+/// The same in OpenAPI 3.1.
+fn newer(schema: &str) -> Vec<u8> {
+    with_schema(schema, "{}")
+        .replace("3.0.3", "3.1.0")
+        .into_bytes()
+}
+
+/// Schemas that each nest a little and lead to the next.
+fn nesting() -> String {
+    let mut schemas = "n60: {type: string}".to_owned();
+    for level in 0..60 {
+        let next = format!("{{$ref: '#/components/schemas/n{}'}}", level + 1);
+        schemas.push_str(&format!(
+            ", n{level}: {{type: array, items: {{type: array, items: {next}}}}}"
+        ));
+    }
+    format!("{{{schemas}}}")
+}
+
 #[test]
 fn each_refusal_reads_like_help() {
     let deep = format!("{}{}", "[".repeat(3000), "]".repeat(3000));
@@ -69,7 +88,25 @@ fn each_refusal_reads_like_help() {
         ("a list", b"- openapi\n".to_vec()),
         ("not OpenAPI", b"name: something else\n".to_vec()),
         ("Swagger 2", b"swagger: '2.0'\npaths: {}\n".to_vec()),
-        ("OpenAPI 3.1", b"openapi: 3.1.0\npaths: {}\n".to_vec()),
+        ("OpenAPI 3.2", b"openapi: 3.2.0\npaths: {}\n".to_vec()),
+        ("OpenAPI 3.1 without paths", b"openapi: 3.1.0\ninfo: {}\nwebhooks: {}\n".to_vec()),
+        (
+            "OpenAPI 3.1: a condition",
+            newer("{properties: {a: {if: {type: string}, then: {maxLength: 3}}}}"),
+        ),
+        (
+            "OpenAPI 3.1: a list of places",
+            newer("{type: array, prefixItems: [{type: string}, {type: integer}]}"),
+        ),
+        (
+            "OpenAPI 3.1: a field that must not be",
+            newer("{properties: {a: false}}"),
+        ),
+        (
+            "OpenAPI 3.1: what follows a reference",
+            newer("{$dynamicRef: '#here'}"),
+        ),
+        ("OpenAPI 3.1: a type that is none", newer("{type: [string, 3]}")),
         ("unquoted version", b"openapi: 3.0\npaths: {}\n".to_vec()),
         ("no paths", HEAD.as_bytes().to_vec()),
         ("paths as a list", format!("{HEAD}paths: []\n").into_bytes()),
@@ -109,6 +146,34 @@ fn each_refusal_reads_like_help() {
         (
             "reference to another file",
             with_schema("{$ref: 'https://made-up.example.com/a/key.yaml'}", "{}").into_bytes(),
+        ),
+        (
+            "reference by address",
+            with_schema("{$ref: 'file:///etc/key.yaml#/a'}", "{}").into_bytes(),
+        ),
+        (
+            "parameter in another file",
+            format!("{HEAD}paths: {{/a: {{get: {{tags: [Auth], parameters: [{{$ref: ../p.yaml}}]}}}}}}\n").into_bytes(),
+        ),
+        (
+            "reference past the end of a list",
+            with_schema("{$ref: '#/components/schemas/a/allOf/7'}", "{a: {allOf: [{}]}}").into_bytes(),
+        ),
+        (
+            "references that nest",
+            with_schema("{$ref: '#/components/schemas/n0'}", &nesting()).into_bytes(),
+        ),
+        (
+            "alias of itself",
+            format!("{HEAD}paths: &all\n  /a: *all\n").into_bytes(),
+        ),
+        ("alias of nothing", format!("{HEAD}paths: *none\n").into_bytes()),
+        (
+            "two operations at one address",
+            format!(
+                "{HEAD}paths: {{/api/io/a: {{get: {{tags: [Auth]}}}}, /api/v3/io/a: {{get: {{tags: [Auth]}}}}}}\n"
+            )
+            .into_bytes(),
         ),
         (
             "schema that is a text",

@@ -173,6 +173,13 @@ fn defects() -> Vec<(&'static str, Vec<(String, Value)>)> {
         ),
         ("one-success", vec![(operation("/responses"), json!({}))]),
         (
+            "unknown-status",
+            vec![(
+                operation("/responses"),
+                json!({"220": {"description": "OK"}}),
+            )],
+        ),
+        (
             "inline-body",
             vec![(
                 operation("/responses/200/content/application~1json/schema"),

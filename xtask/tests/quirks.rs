@@ -125,18 +125,29 @@ macro_rules! quirks {
 }
 
 quirks! {
+    allof_disagreements: "allof-disagreements.yaml",
     allof_envelope: "allof-envelope.yaml",
+    base_paths: "base-paths.yaml",
     closed_values: "closed-values.yaml",
+    defaults: "defaults.yaml",
+    deprecated: "deprecated.yaml",
+    examples: "examples.yaml",
+    header_credentials: "header-credentials.yaml",
     merged: "merged.yaml",
     name_collisions: "name-collisions.yaml",
+    nullable: "nullable.yaml",
     numbers: "numbers.yaml",
+    openapi_3_1: "openapi-3-1.yaml",
     parameters: "parameters.yaml",
     references: "references.yaml",
+    required: "required.yaml",
     secrets: "secrets.yaml",
     security: "security.yaml",
     several_replies: "several-replies.yaml",
     two_inline_replies: "two-inline-replies.yaml",
     two_media_types: "two-media-types.yaml",
+    untagged: "untagged.yaml",
+    untyped: "untyped.yaml",
     yaml_forms: "yaml-forms.yaml",
 }
 
@@ -219,4 +230,84 @@ paths:
             .contains("fits several files: far/key.yaml, near/key.yaml"),
         "{error}"
     );
+}
+
+const WITH_ANOTHER_FILE: &str = r##"
+openapi: 3.0.0
+info: { title: A made-up service, version: "1" }
+paths:
+  /keys:
+    get:
+      tags: [Auth]
+      operationId: get-keys
+      responses:
+        "200":
+          description: Found
+          content:
+            application/json:
+              schema:
+                allOf:
+                  - $ref: ../../models/near/envelope.yaml
+                  - type: object
+                    properties: { label: { type: string } }
+"##;
+
+#[test]
+fn a_branch_in_another_file_is_taken_from_the_folder_or_left_out_and_reported() {
+    let source = load::source(
+        "made-up.yaml".to_owned(),
+        WITH_ANOTHER_FILE.as_bytes().to_vec(),
+    )
+    .unwrap();
+    let fields = |folder: &Folder| {
+        let imported = import::import(&source, folder).unwrap();
+        let schema = &imported.document["components"]["schemas"]["GetKeysResponse200"];
+        let fields: Vec<String> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        (fields, imported.report[0].changes.notes.clone())
+    };
+    let (without, notes) = fields(&Folder::none());
+    assert_eq!(without, ["label"]);
+    assert_eq!(
+        notes,
+        [
+            "/paths/~1keys/get/responses/200/content/application~1json/schema/allOf/0: \
+          branch `../../models/near/envelope.yaml` left out; give its folder with --refs"
+        ]
+    );
+    let folder =
+        Folder::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refs")).unwrap();
+    // The file leads on to its neighbour, of whose name there are two in the folder.
+    let (with, notes) = fields(&folder);
+    assert_eq!(with, ["key", "label"]);
+    assert_eq!(notes, [""; 0]);
+}
+
+#[test]
+fn what_a_folder_has_not_or_cannot_give_is_refused_by_name() {
+    let folder =
+        Folder::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refs")).unwrap();
+    for (name, message) in [
+        (
+            "../absent.yaml",
+            "`../absent.yaml` is in none of the files of the --refs folder",
+        ),
+        (
+            "broken.yaml",
+            "leads to a file that cannot be taken: broken.yaml:2:13: is not YAML",
+        ),
+        (
+            "near/key.yaml#/parts/none",
+            "`near/key.yaml#/parts/none` leads nowhere",
+        ),
+    ] {
+        let text = WITH_ANOTHER_FILE.replace("../../models/near/envelope.yaml", name);
+        let source = load::source("made-up.yaml".to_owned(), text.into_bytes()).unwrap();
+        let error = import::import(&source, &folder).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
 }

@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use xtask::diff::{Class, Step, propose};
 use xtask::error::Error;
 use xtask::overlay::OVERLAY;
 use xtask::provenance::Origin;
@@ -149,7 +150,8 @@ fn import_writes_what_its_check_accepts_and_the_check_knows_the_checksum() {
         commit: Some("0123abc".to_owned()),
         date: None,
     };
-    import::run(folder.path(), &vendor, None, origin, false).unwrap();
+    let first = import::run(folder.path(), &vendor, None, origin, false).unwrap();
+    assert_eq!(first.changes, None, "there is nothing to compare with yet");
     import::run(folder.path(), &vendor, None, Origin::default(), true).unwrap();
     // A change of prose leaves the document and changes the checksum.
     replace(
@@ -182,6 +184,14 @@ fn import_writes_what_its_check_accepts_and_the_check_knows_the_checksum() {
     );
     let error = import::run(folder.path(), &vendor, None, Origin::default(), true).unwrap_err();
     assert!(matches!(error, Error::Stale { diffs, .. } if diffs.len() == 2));
+    // Importing it tells what that means, and what to release.
+    let outcome = import::run(folder.path(), &vendor, None, Origin::default(), false).unwrap();
+    let changes = outcome.changes.unwrap();
+    assert!(changes.count(Class::Breaking) > 0, "{}", changes.text());
+    assert_eq!(changes.count(Class::Neutral), 0, "{}", changes.text());
+    assert_eq!(propose(&changes).step, Step::Minor);
+    let again = import::run(folder.path(), &vendor, None, Origin::default(), false).unwrap();
+    assert_eq!(propose(&again.changes.unwrap()).step, Step::None);
 }
 
 #[test]

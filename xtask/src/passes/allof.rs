@@ -1,5 +1,5 @@
-//! Merges `allOf` into one schema. Where branches disagree the later one wins and the report says so:
-//! that is how the vendor uses it, a general envelope first and what holds for this reply after it.
+//! Merges `allOf` into one schema. Where branches disagree on a type, one that says no more than its type gives way, else the
+//! later one wins, and the report says so: a general envelope stands beside what holds for this reply.
 
 use serde_json::{Map, Value, json};
 
@@ -70,10 +70,13 @@ fn merge_into(
             return merge_into(at, merged, branch, changes);
         }
         if !(ours == "number" && theirs == "integer") {
-            changes.note(format!(
-                "{at}: allOf says `{ours}` and `{theirs}`; the later one wins"
-            ));
-            *merged = branch;
+            let wins = if says_only_its_type(&branch) && !says_only_its_type(merged) {
+                "the earlier one, which says more, wins"
+            } else {
+                *merged = branch;
+                "the later one wins"
+            };
+            changes.note(format!("{at}: allOf says `{ours}` and `{theirs}`; {wins}"));
             return Ok(());
         }
     }
@@ -185,6 +188,21 @@ fn not_an_object(at: &str, key: &str) -> Finding {
     )
 }
 
+/// The type that a schema states, or means by what it says of its parts.
 fn type_of(schema: &Map<String, Value>) -> Option<String> {
-    schema.get("type")?.as_str().map(str::to_owned)
+    match schema.get("type") {
+        Some(stated) => stated.as_str().map(str::to_owned),
+        None if schema.contains_key("properties") => Some("object".to_owned()),
+        None if schema.contains_key("items") => Some("array".to_owned()),
+        None => None,
+    }
+}
+
+/// Whether a schema says nothing of its values but their type.
+fn says_only_its_type(schema: &Map<String, Value>) -> bool {
+    schema.iter().all(|(key, value)| match key.as_str() {
+        "type" | "default" | "nullable" | "description" | "title" => true,
+        "items" | "properties" => value.as_object().is_some_and(Map::is_empty),
+        _ => false,
+    })
 }

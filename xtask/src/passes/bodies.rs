@@ -188,7 +188,8 @@ fn reachable(document: &Value, mut waiting: Vec<String>) -> BTreeSet<String> {
     reached
 }
 
-fn collect_references(node: &Value, found: &mut Vec<String>) {
+/// The names of the component schemas that `node` refers to.
+pub(crate) fn collect_references(node: &Value, found: &mut Vec<String>) {
     match node {
         Value::Object(object) => {
             if let Some(name) = object

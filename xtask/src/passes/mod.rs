@@ -3,16 +3,19 @@
 
 mod allof;
 mod bodies;
+mod credentials;
 mod facts;
 mod naming;
 mod openness;
+mod parameters;
+mod repairs;
 mod secrets;
 
 use serde_json::Value;
 
 use crate::error::Finding;
 
-pub(crate) use bodies::is_success;
+pub(crate) use bodies::{collect_references, is_success};
 pub(crate) use facts::is_ignored_header;
 pub(crate) use naming::{is_type_name, property_name};
 pub use naming::{pascal_case, rust_snake_case};
@@ -34,7 +37,7 @@ impl Changes {
         self.count += 1;
     }
 
-    fn note(&mut self, text: String) {
+    pub(crate) fn note(&mut self, text: String) {
         self.count += 1;
         self.notes.push(text);
     }
@@ -66,6 +69,11 @@ pub struct Applied {
 /// is: facts keep, form changes.
 pub const IMPORT: &[Pass] = &[
     Pass {
+        name: "name-operations",
+        reason: "an operation without a name cannot be generated; by its address it has one",
+        apply: repairs::name_operations,
+    },
+    Pass {
         name: "effective-security",
         reason: "an operation without `security` takes the document's; each says its own, so that each can be corrected alone",
         apply: facts::effective_security,
@@ -81,6 +89,11 @@ pub const IMPORT: &[Pass] = &[
         apply: facts::drop_ignored_headers,
     },
     Pass {
+        name: "required-flags",
+        reason: "a field that says of itself that it is required means the list of its object",
+        apply: repairs::required_flags,
+    },
+    Pass {
         name: "merge-allof",
         reason: "the generator makes an empty enum of branches that disagree and loses fields beside a closed branch",
         apply: allof::merge,
@@ -89,6 +102,11 @@ pub const IMPORT: &[Pass] = &[
         name: "type-objects",
         reason: "a schema with `properties` is meant as an object also where it does not say so",
         apply: facts::type_objects,
+    },
+    Pass {
+        name: "unfit-defaults",
+        reason: "a default that is no value of its type makes the generator panic, and states nothing",
+        apply: repairs::unfit_defaults,
     },
     Pass {
         name: "idle-flags",
@@ -118,6 +136,26 @@ pub const PREPARE: &[Pass] = &[Pass {
 /// that the service loosens must not make the client refuse.
 pub const GENERATE: &[Pass] = &[
     Pass {
+        name: "live-server",
+        reason: "/api/v3/io, which some documents state, answers 404; the service is at /api/io, and all of it on one server",
+        apply: crate::servers::keep_live,
+    },
+    Pass {
+        name: "header-schemes",
+        reason: "the transport sends headers; a credential in other words, or one that nobody declared, is one too",
+        apply: credentials::header_schemes,
+    },
+    Pass {
+        name: "header-credentials",
+        reason: "a credential that is a parameter becomes an argument that every caller could forget",
+        apply: credentials::header_parameters,
+    },
+    Pass {
+        name: "token-management",
+        reason: "revisions that say `security: []` everywhere demand the legacy header in their prose",
+        apply: credentials::token_management,
+    },
+    Pass {
         name: "success-only",
         reason: "a generated client parses every reply of an operation by one type; failures are classified by the transport, status first",
         apply: bodies::drop_failures,
@@ -131,6 +169,16 @@ pub const GENERATE: &[Pass] = &[
         name: "json-only",
         reason: "two media types in one body make the generator panic; JSON is what the service speaks",
         apply: bodies::keep_json,
+    },
+    Pass {
+        name: "named-bodies",
+        reason: "content without a schema makes the generator panic, and one without a name needs crates that the mocks have not",
+        apply: parameters::named_bodies,
+    },
+    Pass {
+        name: "plain-parameters",
+        reason: "a parameter that leaves its type open is a text in the address all the same",
+        apply: parameters::plain_parameters,
     },
     Pass {
         name: "mark-secrets",
@@ -171,6 +219,16 @@ pub const GENERATE: &[Pass] = &[
         name: "open-objects",
         reason: "a field that is added later must not fail a whole reply",
         apply: openness::open_objects,
+    },
+    Pass {
+        name: "required-fields",
+        reason: "what is required and not described would be a field of which nothing is known",
+        apply: parameters::required_fields,
+    },
+    Pass {
+        name: "nullable-types",
+        reason: "a type that may be null is wrapped in a second one; the field that has it takes null already",
+        apply: parameters::nullable_types,
     },
     Pass {
         name: "plain-formats",

@@ -135,7 +135,7 @@ pub(super) fn whole_numbers(document: &mut Value) -> Result<Changes, Finding> {
 /// Whether a value of this name is an id, a code, a point in time or a count.
 pub(crate) fn is_whole_number_name(name: &str) -> bool {
     ["id", "code", "limit", "offset", "totalCount"].contains(&name)
-        || ["Id", "_id", "Ids", "At"]
+        || ["Id", "_id", "Ids", "_ids", "At", "Code", "_code"]
             .iter()
             .any(|end| name.ends_with(end))
 }
@@ -150,5 +150,7 @@ fn set_integer(schema: &mut Map<String, Value>, changes: &mut Changes) {
         schema.insert("type".to_owned(), json!("integer"));
         schema.remove("format");
         changes.one();
+    } else if let Some(items) = schema.get_mut("items").and_then(Value::as_object_mut) {
+        set_integer(items, changes);
     }
 }
