@@ -16,6 +16,7 @@ pub mod overlay;
 pub mod passes;
 pub mod pointer;
 pub mod provenance;
+mod references;
 pub mod resolve;
 pub mod revisions;
 pub mod select;

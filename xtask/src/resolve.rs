@@ -12,6 +12,7 @@ use crate::error::{Error, Finding};
 use crate::load::{self, MAX_DEPTH, MAX_NODES};
 use crate::lower::{self, Lowered};
 use crate::pointer;
+use crate::references::{self, percent_decoded};
 use crate::select;
 use crate::servers;
 use crate::shape::Kind;
@@ -71,32 +72,8 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let mut files = BTreeMap::new();
-        let mut waiting: Vec<(PathBuf, String)> = vec![(folder.to_owned(), String::new())];
-        while let Some((directory, prefix)) = waiting.pop() {
-            let unreadable = |error: std::io::Error| {
-                Error::file(
-                    directory.display().to_string(),
-                    format!("cannot be read: {}", load::describe(&error)),
-                    "give a folder of YAML or JSON files with --refs",
-                )
-            };
-            for entry in std::fs::read_dir(&directory).map_err(unreadable)? {
-                let entry = entry.map_err(unreadable)?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let path = entry.path();
-                if entry.file_type().map_err(unreadable)?.is_dir() {
-                    waiting.push((path, format!("{prefix}{name}/")));
-                } else if [".yaml", ".yml", ".json"]
-                    .iter()
-                    .any(|end| name.ends_with(end))
-                {
-                    files.insert(format!("{prefix}{name}"), path);
-                }
-            }
-        }
         Ok(Self {
-            files,
+            files: references::below(folder)?,
             given: true,
             ..Self::default()
         })
@@ -104,45 +81,15 @@ impl Folder {
 
     /// The file whose path shares the longest run of last segments with `target`, as `from` calls it.
     fn find(&self, target: &str, from: &str) -> Found {
-        let target = target.split('?').next().unwrap_or_default();
-        let target = percent_decoded(target);
-        // A file of the folder calls its neighbours from where it stands itself.
-        let absolute = target.contains("://") || target.starts_with('/');
-        let joined = match from.rsplit_once('/') {
-            Some((directory, _)) if !absolute => format!("{directory}/{target}"),
-            _ => target,
-        };
-        let mut wanted: Vec<&str> = Vec::new();
-        for segment in joined.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => {
-                    wanted.pop();
-                }
-                name => wanted.push(name),
-            }
-        }
-        let shared = |path: &str| {
-            path.split('/')
-                .rev()
-                .zip(wanted.iter().rev())
-                .take_while(|(ours, theirs)| ours == *theirs)
-                .count()
-        };
-        let best = self.files.keys().map(|path| shared(path)).max();
-        let best = best.filter(|shared| *shared > 0);
-        let matches: Vec<(&String, &PathBuf)> = self
-            .files
-            .iter()
-            .filter(|(path, _)| Some(shared(path)) == best)
-            .collect();
+        let matches = references::matching(self.files.keys().map(String::as_str), target, from);
         match matches.as_slice() {
             [] => Found::Nothing,
-            [(name, path)] => match self.open(name, path) {
-                Ok(document) => Found::File((*name).clone(), document),
-                Err(error) => Found::Unreadable(error.to_string()),
+            [name] => match self.files.get(*name).map(|path| self.open(name, path)) {
+                None => Found::Nothing,
+                Some(Ok(document)) => Found::File((*name).to_owned(), document),
+                Some(Err(error)) => Found::Unreadable(error.to_string()),
             },
-            several => Found::Several(several.iter().map(|(path, _)| (*path).clone()).collect()),
+            several => Found::Several(several.iter().map(|name| (*name).to_owned()).collect()),
         }
     }
 
@@ -645,25 +592,4 @@ fn references(kind: Kind) -> bool {
 
 fn same_parameter(one: &Value, other: &Value) -> bool {
     one.get("name") == other.get("name") && one.get("in") == other.get("in")
-}
-
-/// `%7B` and the like back as the characters they stand for. What is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        if let Some(byte) = escaped {
-            bytes.push(byte);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }

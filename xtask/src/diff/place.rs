@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::references::{Found, percent_decoded};
+use super::references::Found;
 use super::schema::Flat;
 use super::{References, Side, Unreadable};
 use crate::error::Finding;
 use crate::load::{MAX_DEPTH, MAX_NODES};
 use crate::pointer;
+use crate::references::percent_decoded;
 
 /// A node and where it stands.
 #[derive(Clone, Debug)]

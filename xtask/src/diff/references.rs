@@ -1,13 +1,13 @@
-//! The files that references out of a document may lead to: given as a folder, never fetched.
-//! A file is found by the longest run of last segments that its path shares with the reference.
+//! The files that references out of a document may lead to, read whole before anything is compared.
+//! Which file a reference means is the import's rule.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::load;
+use crate::{load, references};
 
 /// The files that references out of a document may lead to.
 #[derive(Clone, Debug, Default)]
@@ -31,35 +31,15 @@ impl References {
     /// If the folder cannot be read.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut files = BTreeMap::new();
-        let mut waiting: Vec<(PathBuf, String)> = vec![(folder.to_owned(), String::new())];
-        while let Some((directory, prefix)) = waiting.pop() {
-            let unreadable = |error: std::io::Error| {
-                Error::file(
-                    directory.display().to_string(),
-                    format!("cannot be read: {}", load::describe(&error)),
-                    "give a folder of YAML or JSON files with --refs",
-                )
-            };
-            for entry in std::fs::read_dir(&directory).map_err(unreadable)? {
-                let entry = entry.map_err(unreadable)?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if entry.file_type().map_err(unreadable)?.is_dir() {
-                    waiting.push((entry.path(), format!("{prefix}{name}/")));
-                } else if [".yaml", ".yml", ".json"]
-                    .iter()
-                    .any(|end| name.ends_with(end))
-                {
-                    let path = format!("{prefix}{name}");
-                    let document = load::read(&entry.path())
-                        .map(|source| load::Source {
-                            name: path.clone(),
-                            ..source
-                        })
-                        .and_then(|source| load::parse(&source))
-                        .map_err(|error| error.to_string());
-                    files.insert(path, document);
-                }
-            }
+        for (name, path) in references::below(folder)? {
+            let document = load::read(&path)
+                .map(|source| load::Source {
+                    name: name.clone(),
+                    ..source
+                })
+                .and_then(|source| load::parse(&source))
+                .map_err(|error| error.to_string());
+            files.insert(name, document);
         }
         Ok(Self { files, given: true })
     }
@@ -68,43 +48,16 @@ impl References {
         self.given
     }
 
-    /// The file that `target` names, as the file `from` calls it. The same rule as the import's.
+    /// The file that `target` names, as the file `from` calls it.
     pub(super) fn find(&self, target: &str, from: &str) -> Found<'_> {
-        let target = percent_decoded(target.split('?').next().unwrap_or_default());
-        // A file of the folder calls its neighbours from where it stands itself.
-        let is_absolute = target.contains("://") || target.starts_with('/');
-        let joined = match from.rsplit_once('/') {
-            Some((directory, _)) if !is_absolute => format!("{directory}/{target}"),
-            _ => target,
-        };
-        let mut wanted: Vec<&str> = Vec::new();
-        for segment in joined.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => {
-                    wanted.pop();
-                }
-                name => wanted.push(name),
-            }
-        }
-        let shared = |path: &str| {
-            path.rsplit('/')
-                .zip(wanted.iter().rev())
-                .take_while(|(ours, theirs)| ours == *theirs)
-                .count()
-        };
-        let best = self.files.keys().map(|path| shared(path)).max();
-        let best = best.filter(|shared| *shared > 0);
-        let matches: Vec<_> = self
-            .files
-            .iter()
-            .filter(|(path, _)| Some(shared(path)) == best)
-            .collect();
-        match matches.as_slice() {
+        match references::matching(self.files.keys().map(String::as_str), target, from).as_slice() {
             [] => Found::Nothing,
-            [(path, Ok(document))] => Found::File(path, document),
-            [(_, Err(error))] => Found::Unreadable(error),
-            several => Found::Several(several.iter().map(|(path, _)| path.as_str()).collect()),
+            [name] => match self.files.get_key_value(*name) {
+                Some((path, Ok(document))) => Found::File(path, document),
+                Some((_, Err(error))) => Found::Unreadable(error),
+                None => Found::Nothing,
+            },
+            several => Found::Several(several.to_vec()),
         }
     }
 }
@@ -115,24 +68,4 @@ pub(super) enum Found<'a> {
     Nothing,
     Several(Vec<&'a str>),
     Unreadable(&'a str),
-}
-
-/// `%7B` and the like back as the characters they stand for. What is no escape stays as it is.
-pub(super) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() {
-            tail.get(2..).unwrap_or_default()
-        } else {
-            tail
-        };
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
