@@ -595,6 +595,17 @@ fn misshapen(document: &Value) -> Vec<Place> {
         if kind == Kind::Server {
             places.extend(misshapen_server(at, object));
         }
+        let unread = match kind {
+            Kind::SecurityScheme => unreadable::<openapiv3::SecurityScheme>(node),
+            Kind::Schema => object
+                .get("discriminator")
+                .and_then(unreadable::<openapiv3::Discriminator>),
+            Kind::MediaType => object
+                .get("encoding")
+                .and_then(unreadable::<BTreeMap<String, openapiv3::Encoding>>),
+            _ => None,
+        };
+        places.extend(unread.map(|why| (at.to_owned(), why)));
         let requirements = list(object, "security").iter().enumerate();
         for (index, requirement) in
             requirements.filter(|(_, requirement)| !is_requirement(requirement))
@@ -624,6 +635,12 @@ fn is_requirement(node: &Value) -> bool {
     };
     node.as_object()
         .is_some_and(|schemes| schemes.values().all(is_list))
+}
+
+/// Why `node` is not what the generator reads there.
+fn unreadable<T: serde::de::DeserializeOwned>(node: &Value) -> Option<String> {
+    let error = T::deserialize(node).err()?;
+    Some(format!("cannot be read: {error}"))
 }
 
 fn misshapen_server(at: &str, server: &Map<String, Value>) -> Vec<Place> {
