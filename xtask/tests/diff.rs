@@ -421,6 +421,16 @@ fn the_report_knows_what_the_sdk_takes_already() {
             "send this header already",
         ),
         (
+            "get-auth-storefront",
+            &[(
+                "{cut}/parameters/+",
+                "{name: X-Store-Hash, in: header, required: true}",
+            )],
+            &[],
+            NeedsWork,
+            "still sends this header",
+        ),
+        (
             MINT,
             &[],
             &[("/servers/0/url", "https://other.example")],

@@ -393,6 +393,12 @@ const RULES: &[Rule] = &[
         "requests are generated",
     ),
     rule(
+        |it| it.kind == Kind::FieldGone && is_store_hash_header(it) && sends_store_hash(it),
+        NeedsWork,
+        "The SDK still sends this header, as the overlay has it; whether the service ignores it is unknown.",
+        "X-Store-Hash is a security scheme in the overlay",
+    ),
+    rule(
         |it| it.kind == Kind::FieldGone && is_sent(it),
         NeedsWork,
         "The SDK still sends it where the caller gives it; whether the service ignores it is unknown.",
