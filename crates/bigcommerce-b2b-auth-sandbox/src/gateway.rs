@@ -41,7 +41,7 @@ pub(crate) fn too_many_requests(
     let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "sandbox: too many requests");
     let mut reply = Reply::from(refusal.shape(assumptions.throttle_body));
     let wait = standing.resets_after;
-    let whole_seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let whole_seconds = whole_seconds(wait);
     for signal in &assumptions.throttle_signals {
         let (name, value) = match signal {
             RetrySignal::RetryAfterSeconds => ("retry-after", whole_seconds.to_string()),
@@ -63,6 +63,12 @@ pub(crate) fn too_many_requests(
         }
     }
     reply
+}
+
+/// A wait in the unit of `Retry-After`, rounded up.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 /// Adds what every reply has: the window of the store's purse, the date, and the ids of the

@@ -81,6 +81,54 @@
 //! Any other path, with `/api/v3/io` or a doubled slash too, answers 404 `{code, message}`; another
 //! method on one of these answers 405.
 //!
+//! # Faults
+//!
+//! Everything that can go wrong between a client and the service can be had on purpose: for the
+//! next request to an operation ([`Sandbox::fail_next`]), by chance and repeatable
+//! ([`SandboxBuilder::faults`]), for everybody ([`Sandbox::begin_outage`]) or for one store
+//! ([`Sandbox::maintenance`]). Of these, an outage goes before the script, the script before
+//! chance, and chance before maintenance; a fault of the connection during maintenance strikes the
+//! maintenance reply. [`Fault::catalogue`] lists them all, for a test that goes through them.
+//!
+//! | [`Fault`] | applied? | behind a socket | in-process |
+//! |---|---|---|---|
+//! | [`RefuseConnection`](Fault::RefuseConnection) | no, not received | a reset after the request's head | [`NotSent`](ConnectionFault::NotSent) |
+//! | [`ResetBeforeRequest`](Fault::ResetBeforeRequest) | no, not received | a reset after the request's head | [`Reset`](ConnectionFault::Reset) |
+//! | [`ResetDuringRequest`](Fault::ResetDuringRequest) | no, not received | a reset after the first part of the body | `Reset` |
+//! | [`ResetBeforeReply`](Fault::ResetBeforeReply) | as its [`Moment`] says | a reset, no byte | `Reset` |
+//! | [`CloseBeforeReply`](Fault::CloseBeforeReply) | as its `Moment` says | an end, no byte | `Reset` |
+//! | [`ResetDuringReply`](Fault::ResetDuringReply) | yes | a reset after half of the body | an error after half of the body |
+//! | [`ResetAfterReply`](Fault::ResetAfterReply) | yes | a reset after the body | the reply |
+//! | [`StallBeforeReply`](Fault::StallBeforeReply) | as its `Moment` says | silence | [`Stall`](ConnectionFault::Stall) |
+//! | [`StallInHead`](Fault::StallInHead) | yes | silence after half of the head | `Stall` |
+//! | [`StallInBody`](Fault::StallInBody) | yes | silence after half of the body | the same |
+//! | [`SlowBody`](Fault::SlowBody) | yes | byte by byte | the same, by tokio's clock |
+//! | [`TruncatedBody`](Fault::TruncatedBody) | yes | an end after half of the body | an error after half of the body |
+//! | [`EndlessBody`](Fault::EndlessBody) | yes | chunk after chunk, up to 64 MiB | the same |
+//! | [`WrongContentLength`](Fault::WrongContentLength) | yes | twice or half of the length | the same: an error at the end, or half of the body |
+//! | [`DoubleContentLength`](Fault::DoubleContentLength) | yes | two that differ | [`Unreadable`](ConnectionFault::Unreadable) |
+//! | [`GzipOfZeros`](Fault::GzipOfZeros) | yes | the packed bytes | the same |
+//! | [`HtmlError`](Fault::HtmlError), [`EmptyError`](Fault::EmptyError), [`ServerError`](Fault::ServerError), [`BodyCode`](Fault::BodyCode) | as their `Moment` says | the reply | the same |
+//! | [`BadUtf8`](Fault::BadUtf8), [`WrongContentType`](Fault::WrongContentType) | yes | the spoilt reply | the same |
+//! | [`HeaderFlood`](Fault::HeaderFlood) | yes | the headers | `Unreadable` |
+//! | [`Redirect`](Fault::Redirect) | no | the reply | the same |
+//! | [`TooManyRequests`](Fault::TooManyRequests) | no, and spends nothing | the reply | the same |
+//! | [`Maintenance`](Fault::Maintenance) | no | the reply | the same |
+//! | [`ClockSkew`](Fault::ClockSkew) | yes | the reply, with other times | the same |
+//! | [`CloseOnReuse`](Fault::CloseOnReuse) | yes; the next request on the connection: no | the reply; then an end as soon as the next request arrives | the reply; then `Reset` for the next request |
+//!
+//! A request that is not received is neither recorded nor paid for; every other one is both, except
+//! that a 429 is not paid for. What is applied is so only as far as the request is in order and the
+//! purse not empty. The replies of `HtmlError`, `EmptyError`, `Redirect`, `TooManyRequests` and
+//! `Maintenance` come from in front of the service: they have no window headers.
+//!
+//! Three things belong to the socket and not to a request. [`RunningSandbox::stop_listening`]
+//! refuses connections for good, [`RunningSandbox::hold_connections`] takes them and says nothing,
+//! and with the feature `tls` a sandbox serves https with whatever certificate it is given:
+//! one that has expired, that nobody vouches for, or of another name. With the feature `http2` it
+//! speaks HTTP/2 there; a fault of the connection then ends it for every request on it, and one
+//! that has no form in HTTP/2 (two lengths, half a head) is as in-process.
+//!
 //! # What is documented or was seen
 //!
 //! - A missing or wrong `X-Store-Hash` is a server error, though the fault is the caller's. (That it is a 500 is assumed.)
@@ -106,7 +154,8 @@
 //!   [limit](SandboxBuilder::body_limit): 413.
 //! - A list or deletion without `authToken`, and a mint without `X-Auth-Token`, answers 401 with
 //!   the documented text of the exchange.
-//! - Every request spends, refused ones too, except a 429. One whose store cannot be told spends
+//! - Every request spends, refused ones too, except a 429 and what a [fault](Fault) kept from being
+//!   received. One whose store cannot be told spends
 //!   nothing and has no rate-limit headers in its reply.
 //! - A fixed window opens with the first request after the last one ended. Of a sliding one,
 //!   `X-Request-Window-Resets-After` tells when the oldest request leaves it.
@@ -118,10 +167,15 @@
 //! people look for leaks.
 
 mod assumptions;
+mod broken_body;
 mod call;
 mod clock;
 pub mod demo;
+mod fault;
+mod fault_plan;
+mod fault_reply;
 mod gateway;
+mod gzip;
 mod header_rules;
 mod jwt;
 mod operation;
@@ -134,12 +188,17 @@ mod secret;
 mod server;
 mod state;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
 
 pub use assumptions::{
     Assumptions, CamelCaseExpiry, CreatedTokenShape, ExchangeChannel, RepeatedMint, RetrySignal,
     TokenShape,
 };
 pub use clock::{Clock, ManualClock};
+pub use fault::{ConnectionFault, Fault, Moment, RedirectTarget, Skew, WrongLength};
+pub use fault_plan::FaultPlan;
 pub use operation::{BASE_PATH, Operation};
 pub use rate_limit::RateLimit;
 pub use recording::RecordedRequest;
@@ -147,3 +206,5 @@ pub use reply::{CannedReply, ErrorShape};
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use server::RunningSandbox;
 pub use store::{BackendUser, Customer, EventChannel, Role, ServerToken, Store};
+#[cfg(feature = "tls")]
+pub use tls::TlsIdentity;

@@ -1,5 +1,5 @@
 //! The sandbox as a program: prints its base URL as the first line on stdout, then serves.
-//! Its three options are read by hand, since the SDK's examples build this crate cold.
+//! Its options are read by hand, since the SDK's examples build this crate cold.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -7,32 +7,59 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bigcommerce_b2b_auth_sandbox::{BASE_PATH, RateLimit, RunningSandbox, Sandbox, demo};
+use bigcommerce_b2b_auth_sandbox::{
+    BASE_PATH, FaultPlan, RateLimit, RunningSandbox, Sandbox, demo,
+};
 
 const HELP: &str = "\
 A local stand-in for the BigCommerce B2B Edition Authentication API.
 
 Usage: bigcommerce-b2b-auth-sandbox [--port PORT] [--rate REQUESTS]
+                                    [--fault-rate SHARE] [--fault-seed SEED]
 
 Options:
-  --port PORT      The port on 127.0.0.1; 0, the default, takes a free one
-  --rate REQUESTS  How many requests a minute each store may make; 150 by default, 0 for no limit
-  --help           Prints this and ends
+  --port PORT         The port on 127.0.0.1; 0, the default, takes a free one
+  --rate REQUESTS     How many requests a minute each store may make; 150 by default, 0 for no limit
+  --fault-rate SHARE  Which share of the requests fails, from 0, the default, to 1; 0.2 is one in
+                      five. All kinds of fault take their turn: broken connections, errors in HTML,
+                      refusals, redirects, replies that are cut off or make no sense
+  --fault-seed SEED   Which requests fail and how: the same number and the same requests, the same
+                      faults; 0 by default
+  --help              Prints this and ends
 
 The first line on stdout is the base URL. The demo store and its credentials are listed on stderr.
 Ends on Ctrl-C.
 ";
 
 /// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Command {
     Help,
-    Serve { port: u16, rate: u64 },
+    Serve(Settings),
+}
+
+#[derive(Debug, PartialEq)]
+struct Settings {
+    port: u16,
+    rate: u64,
+    fault_rate: f64,
+    fault_seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            rate: 150,
+            fault_rate: 0.0,
+            fault_seed: 0,
+        }
+    }
 }
 
 impl Command {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
-        let (mut port, mut rate) = (0, 150);
+        let mut settings = Settings::default();
         let mut arguments = arguments
             .into_iter()
             .map(|argument| argument.to_string_lossy().into_owned());
@@ -43,12 +70,18 @@ impl Command {
             };
             match name {
                 "--help" | "-h" => return Ok(Self::Help),
-                "--port" => port = number(name, value.or_else(|| arguments.next()))?,
-                "--rate" => rate = number(name, value.or_else(|| arguments.next()))?,
+                "--port" => settings.port = number(name, value.or_else(|| arguments.next()))?,
+                "--rate" => settings.rate = number(name, value.or_else(|| arguments.next()))?,
+                "--fault-rate" => {
+                    settings.fault_rate = share(name, value.or_else(|| arguments.next()))?;
+                }
+                "--fault-seed" => {
+                    settings.fault_seed = number(name, value.or_else(|| arguments.next()))?;
+                }
                 _ => return Err(format!("unknown argument {argument:?}")),
             }
         }
-        Ok(Self::Serve { port, rate })
+        Ok(Self::Serve(settings))
     }
 }
 
@@ -59,10 +92,18 @@ fn number<N: std::str::FromStr>(name: &str, value: Option<String>) -> Result<N, 
         .map_err(|_| format!("{name} needs a number in range, not {value:?}"))
 }
 
+fn share(name: &str, value: Option<String>) -> Result<f64, String> {
+    let share: f64 = number(name, value)?;
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    Err(format!("{name} needs a number from 0 to 1, not {share}"))
+}
+
 fn main() -> ExitCode {
     let outcome = match Command::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => io::stdout().write_all(HELP.as_bytes()),
-        Ok(Command::Serve { port, rate }) => serve(port, rate),
+        Ok(Command::Serve(settings)) => serve(&settings),
         Err(problem) => {
             let _ = writeln!(io::stderr(), "error: {problem}; see --help");
             return ExitCode::from(2);
@@ -79,18 +120,19 @@ fn main() -> ExitCode {
 
 /// Serves until the process is interrupted: there is nothing to save, so the default action of
 /// Ctrl-C is the right one.
-fn serve(port: u16, rate: u64) -> io::Result<()> {
-    let limit = match rate {
+fn serve(settings: &Settings) -> io::Result<()> {
+    let limit = match settings.rate {
         0 => RateLimit::unlimited(),
         rate => RateLimit::fixed(rate, Duration::from_secs(60)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()?;
     runtime.block_on(async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
         let sandbox = Sandbox::builder()
             .rate_limit(limit)
+            .faults(FaultPlan::mixed(settings.fault_seed, settings.fault_rate))
             .bind(address)
             .start()
             .await?;
@@ -179,13 +221,22 @@ mod tests {
 
     #[test]
     fn options_are_read_in_both_forms() {
-        assert_eq!(parse(&[]), Ok(Command::Serve { port: 0, rate: 150 }));
+        assert_eq!(parse(&[]), Ok(Command::Serve(Settings::default())));
         assert_eq!(
             parse(&["--port", "8080", "--rate=3"]),
-            Ok(Command::Serve {
+            Ok(Command::Serve(Settings {
                 port: 8080,
-                rate: 3
-            })
+                rate: 3,
+                ..Settings::default()
+            }))
+        );
+        assert_eq!(
+            parse(&["--fault-rate=0.2", "--fault-seed", "7"]),
+            Ok(Command::Serve(Settings {
+                fault_rate: 0.2,
+                fault_seed: 7,
+                ..Settings::default()
+            }))
         );
         assert_eq!(parse(&["--port", "1", "--help"]), Ok(Command::Help));
     }
@@ -198,6 +249,9 @@ mod tests {
             (&["--port"], "--port"),
             (&["--port", "65536"], "65536"),
             (&["--rate=-1"], "-1"),
+            (&["--fault-rate", "1.5"], "1.5"),
+            (&["--fault-rate", "NaN"], "NaN"),
+            (&["--fault-seed=x"], "x"),
         ] {
             let problem = parse(arguments).unwrap_err();
             assert!(problem.contains(named), "{problem}");

@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
+use crate::fault::Fault;
 use crate::header_rules;
 use crate::operation::Operation;
 use crate::secret::REDACTED;
@@ -53,6 +54,7 @@ pub struct RecordedRequest {
     pub(crate) body: Bytes,
     pub(crate) status: StatusCode,
     pub(crate) at: SystemTime,
+    pub(crate) fault: Option<Fault>,
 }
 
 impl RecordedRequest {
@@ -122,6 +124,14 @@ impl RecordedRequest {
         self.status
     }
 
+    /// The fault that the request met. Where the fault kept the reply from arriving, the
+    /// [status](Self::status) is the one that it would have had, or 503 for a request that was not
+    /// taken.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
     /// When the request was answered, by the sandbox's clock.
     #[must_use]
     pub fn at(&self) -> SystemTime {
@@ -171,6 +181,7 @@ impl fmt::Debug for RecordedRequest {
             .field("body", &self.redacted_body())
             .field("status", &self.status)
             .field("at", &self.at)
+            .field("fault", &self.fault)
             .finish()
     }
 }
@@ -273,6 +284,7 @@ mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             status: StatusCode::OK,
             at: UNIX_EPOCH,
+            fault: None,
         }
     }
 

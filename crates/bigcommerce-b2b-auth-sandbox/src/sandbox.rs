@@ -19,6 +19,9 @@ use serde_json::Value;
 use crate::assumptions::Assumptions;
 use crate::call::Call;
 use crate::clock::{Clock, unix_seconds};
+use crate::fault::{Fault, Skew};
+use crate::fault_plan::{FaultPlan, Faults};
+use crate::fault_reply;
 use crate::gateway;
 use crate::header_rules::paying_store;
 use crate::jwt::Signer;
@@ -28,7 +31,7 @@ use crate::operations::exchange::session_jwt;
 use crate::rate_limit::{Permit, RateLimit};
 use crate::recording::{RecordedRequest, Recorder};
 use crate::reply::{CannedReply, Reply};
-use crate::server::RunningSandbox;
+use crate::server::{Reuse, RunningSandbox, Security};
 use crate::state::{StoreState, Stores};
 use crate::store::{Customer, ServerToken, Store};
 
@@ -50,6 +53,9 @@ pub struct SandboxBuilder {
     recorded: usize,
     body_limit: usize,
     address: SocketAddr,
+    faults: Option<FaultPlan>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::TlsIdentity>,
 }
 
 impl SandboxBuilder {
@@ -63,6 +69,9 @@ impl SandboxBuilder {
             recorded: DEFAULT_RECORDED,
             body_limit: DEFAULT_BODY_LIMIT,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            faults: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -120,6 +129,20 @@ impl SandboxBuilder {
         self
     }
 
+    /// Sets which requests fail by chance. Default: none.
+    pub fn faults(mut self, plan: FaultPlan) -> Self {
+        self.faults = Some(plan);
+        self
+    }
+
+    /// Serves https, with this certificate and no other. It concerns [`start`](Self::start) alone:
+    /// in-process there is nothing to encrypt.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, identity: crate::tls::TlsIdentity) -> Self {
+        self.tls = Some(identity);
+        self
+    }
+
     /// The sandbox without a socket, to be mounted with [`Sandbox::service`].
     #[must_use]
     pub fn build(self) -> Sandbox {
@@ -156,6 +179,7 @@ impl SandboxBuilder {
                     stores,
                     recorder: Recorder::new(self.recorded),
                     canned: BTreeMap::new(),
+                    faults: Faults::new(self.faults),
                     answered: 0,
                 }),
             }),
@@ -166,10 +190,17 @@ impl SandboxBuilder {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or the certificate cannot be served.
     pub async fn start(self) -> io::Result<RunningSandbox> {
         let address = self.address;
-        RunningSandbox::start(self.build(), address).await
+        #[cfg(feature = "tls")]
+        let security = match &self.tls {
+            Some(identity) => Security::Tls(identity.acceptor()?),
+            None => Security::None,
+        };
+        #[cfg(not(feature = "tls"))]
+        let security = Security::None;
+        RunningSandbox::start(self.build(), address, security).await
     }
 }
 
@@ -180,6 +211,7 @@ impl fmt::Debug for SandboxBuilder {
             .field("limit", &self.limit)
             .field("assumptions", &self.assumptions)
             .field("address", &self.address)
+            .field("faults", &self.faults)
             .finish_non_exhaustive()
     }
 }
@@ -202,6 +234,7 @@ struct State {
     stores: Stores,
     recorder: Recorder,
     canned: BTreeMap<Operation, VecDeque<CannedReply>>,
+    faults: Faults,
     /// How many requests have been answered: what request ids count by.
     answered: u64,
 }
@@ -215,7 +248,11 @@ impl Sandbox {
     /// The sandbox as a `tower` service, to be called or mounted without a socket.
     ///
     /// It takes any `http::Request` whose body yields `Bytes`. It never waits on a timer and reads
-    /// no clock but the sandbox's own, so it can be driven by a runtime whose time stands still.
+    /// no clock but the sandbox's own, so it can be driven by a runtime whose time stands still. The
+    /// one exception is the body of a [`Fault::SlowBody`], which goes by tokio's clock.
+    ///
+    /// A [fault](Fault) of the connection is an extension of the response:
+    /// [`ConnectionFault`](crate::ConnectionFault).
     pub fn service(&self) -> Router {
         let sandbox = self.clone();
         Router::new().fallback(move |request: Request| {
@@ -327,6 +364,72 @@ impl Sandbox {
             .push_back(reply);
     }
 
+    /// Lets the next request to an operation meet a fault; further calls queue up.
+    ///
+    /// ```
+    /// # use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation, Sandbox};
+    /// # let sandbox = Sandbox::builder().build();
+    /// // The first mint passes, the second loses its reply, the third passes.
+    /// sandbox.pass_next_times(Operation::Mint, 1);
+    /// sandbox.fail_next(Operation::Mint, Fault::ResetBeforeReply { moment: Moment::AfterEffect });
+    /// ```
+    pub fn fail_next(&self, operation: Operation, fault: Fault) {
+        self.fail_next_times(operation, fault, 1);
+    }
+
+    /// Lets that many requests to an operation meet a fault, after what is queued for it already.
+    pub fn fail_next_times(&self, operation: Operation, fault: Fault, times: usize) {
+        self.lock().faults.script(operation, Some(fault), times);
+    }
+
+    /// Lets that many requests to an operation pass without a fault, after what is queued for it
+    /// already: also where a [plan](FaultPlan) would have one.
+    pub fn pass_next_times(&self, operation: Operation, times: usize) {
+        self.lock().faults.script(operation, None, times);
+    }
+
+    /// Lets requests fail by chance from now on, in place of the plan before. The new plan begins
+    /// at its beginning.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        self.lock().faults.set_plan(Some(plan));
+    }
+
+    /// Ends every fault: the plan, what is queued, an outage, and maintenance. The counts stay.
+    pub fn clear_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Lets every request fail in one way, those to unknown paths too, until
+    /// [`end_outage`](Self::end_outage).
+    pub fn begin_outage(&self, fault: Fault) {
+        self.lock().faults.set_outage(Some(fault));
+    }
+
+    /// Ends an outage.
+    pub fn end_outage(&self) {
+        self.lock().faults.set_outage(None);
+    }
+
+    /// Switches a store to maintenance and back. While it is on, every request of the store is
+    /// answered like [`Fault::Maintenance`], with a `Retry-After` of two minutes, unless it meets
+    /// another fault that has a reply of its own; all other stores go on.
+    pub fn maintenance(&self, store_hash: &str, on: bool) {
+        self.lock().faults.set_maintenance(store_hash, on);
+    }
+
+    /// How many requests have met a fault. Of a [`Fault::CloseOnReuse`], the request that it was
+    /// drawn for is counted, not the next one on its connection.
+    #[must_use]
+    pub fn faults_injected(&self) -> u64 {
+        self.lock().faults.counts().values().sum()
+    }
+
+    /// How many requests have met which kind of fault, by its [name](Fault::name).
+    #[must_use]
+    pub fn fault_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().faults.counts().clone()
+    }
+
     /// The requests so far, oldest first: the latest of them, if there were more than the sandbox
     /// [keeps](SandboxBuilder::record).
     #[must_use]
@@ -373,22 +476,65 @@ impl Sandbox {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The whole of a request's way. Faults of the connection (a reply that is late, cut off or
-    /// malformed on the wire) belong here, before and after `answer`; what concerns the reply as
-    /// such belongs inside it.
-    async fn serve(&self, request: Request) -> Response<Body> {
+    /// The whole of a request's way. What a fault makes of a reply is described in the response;
+    /// whoever called carries it out.
+    pub(crate) async fn serve(&self, request: Request) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        let fault = match self.meet(&parts) {
+            Fate::ClosedOnReuse => return fault_reply::closed_on_reuse(),
+            Fate::Fault(fault) => Some(fault),
+            Fate::None => None,
+        };
+        if let Some(fault) = fault.as_ref().filter(|fault| !fault.reaches_service()) {
+            if *fault == Fault::ResetDuringRequest {
+                // The first part that arrives; a body that is not there has none.
+                fault_reply::first_part(body).await;
+            }
+            return fault_reply::deliver(fault, Reply::empty(StatusCode::SERVICE_UNAVAILABLE));
+        }
         // The one error that a caller can still hear of is a body over the limit: after any other
         // the connection is gone.
         let body = to_bytes(body, self.shared.body_limit).await.ok();
-        self.answer(parts, body).into()
+        self.answer(parts, body, fault)
+    }
+
+    /// What awaits a request whose head has arrived.
+    fn meet(&self, parts: &Parts) -> Fate {
+        let faults = &mut self.lock().faults;
+        let reuse = parts.extensions.get::<Reuse>();
+        let closed = match reuse {
+            Some(reuse) => reuse.is_over(),
+            None => std::mem::take(&mut faults.closed_on_reuse),
+        };
+        if closed {
+            return Fate::ClosedOnReuse;
+        }
+        let operation = Operation::route(&parts.method, parts.uri.path()).ok();
+        let Some(fault) = faults.draw(operation) else {
+            return Fate::None;
+        };
+        if fault == Fault::CloseOnReuse {
+            match reuse {
+                Some(reuse) => reuse.end(),
+                None => faults.closed_on_reuse = true,
+            }
+        }
+        Fate::Fault(fault)
     }
 
     /// Answers one request, in one step of the state. `None` stands for a body over the limit.
-    fn answer(&self, parts: Parts, body: Option<Bytes>) -> Reply {
+    fn answer(&self, parts: Parts, body: Option<Bytes>, fault: Option<Fault>) -> Response<Body> {
         let state = &mut *self.lock();
         // Read under the lock, so that requests are dated in the order in which they are answered.
         let now = self.now();
+        let shown = match &fault {
+            Some(Fault::ClockSkew { by, direction }) => match direction {
+                Skew::Ahead => now.checked_add(*by),
+                Skew::Behind => now.checked_sub(*by),
+            }
+            .unwrap_or(now),
+            _ => now,
+        };
         let path = parts.uri.path();
         let query = parts.uri.query().unwrap_or_default();
         let route = Operation::route(&parts.method, path);
@@ -400,33 +546,58 @@ impl Sandbox {
             &parts.headers,
             query,
             body_bytes,
-            unix_seconds(now),
+            unix_seconds(shown),
             assumptions,
             &self.shared.signer,
         );
 
-        let permit = paying_store(operation, &call, &mut state.stores)
+        let paying = paying_store(operation, &call, &mut state.stores);
+        let maintained = paying
+            .as_ref()
+            .is_some_and(|paying| state.faults.in_maintenance(paying.store.hash()));
+        let fault = fault.or_else(|| {
+            let fault = maintained.then(fault_reply::maintenance_fault)?;
+            state.faults.count(&fault);
+            Some(fault)
+        });
+        let permit = paying
+            .filter(|_| fault.as_ref().is_none_or(Fault::spends))
             .map(|paying| paying.calls_purse().take(now));
-        let canned = operation.and_then(|operation| state.canned.get_mut(&operation)?.pop_front());
-        let mut reply = match (canned, permit, body.is_some()) {
-            (Some(canned), ..) => canned.into(),
-            (None, Some(Permit::Exhausted(standing)), _) => {
-                gateway::too_many_requests(standing, now, assumptions)
+
+        let taken = !maintained && fault.as_ref().is_none_or(Fault::is_taken);
+        let mut reply = if taken {
+            let canned =
+                operation.and_then(|operation| state.canned.get_mut(&operation)?.pop_front());
+            match (canned, permit, body.is_some()) {
+                (Some(canned), ..) => canned.into(),
+                (None, Some(Permit::Exhausted(standing)), _) => {
+                    gateway::too_many_requests(standing, now, assumptions)
+                }
+                (None, _, false) => gateway::refuse(StatusCode::PAYLOAD_TOO_LARGE),
+                (None, _, true) => match route {
+                    Ok(operation) => operations::answer(operation, &call, &mut state.stores)
+                        .unwrap_or_else(Reply::from),
+                    Err(unrouted) => gateway::refuse_unrouted(unrouted),
+                },
             }
-            (None, _, false) => gateway::refuse(StatusCode::PAYLOAD_TOO_LARGE),
-            (None, _, true) => match route {
-                Ok(operation) => operations::answer(operation, &call, &mut state.stores)
-                    .unwrap_or_else(Reply::from),
-                Err(unrouted) => gateway::refuse_unrouted(unrouted),
-            },
+        } else if maintained {
+            fault_reply::maintenance_reply()
+        } else {
+            Reply::empty(StatusCode::SERVICE_UNAVAILABLE)
         };
+        if let Some(fault) = &fault
+            && let Some(replaced) = fault_reply::in_place(fault, &parts, shown, assumptions)
+        {
+            reply = replaced;
+        }
+        let window = !maintained && !fault.as_ref().is_some_and(fault_reply::hides_window);
 
         state.answered += 1;
         gateway::add_headers(
             &mut reply,
-            permit,
+            permit.filter(|_| window),
             state.answered,
-            now,
+            shown,
             &self.shared.signer,
             assumptions,
         );
@@ -439,9 +610,21 @@ impl Sandbox {
             body: body.unwrap_or_default(),
             status: reply.status,
             at: now,
+            fault: fault.clone(),
         });
-        reply
+        match fault {
+            Some(fault) => fault_reply::deliver(&fault, reply),
+            None => reply.into(),
+        }
     }
+}
+
+/// What awaits a request before anybody looks at what it asks for.
+enum Fate {
+    None,
+    Fault(Fault),
+    /// Its connection is closed, since an earlier request on it met [`Fault::CloseOnReuse`].
+    ClosedOnReuse,
 }
 
 impl fmt::Debug for Sandbox {

@@ -5,6 +5,8 @@
 
 mod assumptions;
 mod bad_input;
+mod faults;
+mod faults_on_a_socket;
 mod header_rules;
 mod rate_limit;
 mod recording;
@@ -12,3 +14,5 @@ mod server_tokens;
 mod socket;
 mod storefront_tokens;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

@@ -81,31 +81,45 @@ async fn a_sandbox_that_was_shut_down_accepts_no_connection() {
     assert_eq!(handle.request_count(), 1, "the handle outlives the socket");
 }
 
-#[tokio::test]
-async fn the_program_prints_its_base_url_first_and_serves() {
-    /// Ends the program also when the test fails.
-    struct Ended(Child);
+/// The program, which ends also when the test fails.
+struct Program {
+    child: Child,
+    url: String,
+}
 
-    impl Drop for Ended {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    let mut program = Ended(
-        Command::new(env!("CARGO_BIN_EXE_bigcommerce-b2b-auth-sandbox"))
-            .args(["--rate", "1"])
+impl Program {
+    /// Starts it and reads the first line, which is the base URL.
+    fn start(arguments: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_bigcommerce-b2b-auth-sandbox"))
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap(),
-    );
-    let mut line = String::new();
-    BufReader::new(program.0.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let url = format!("{}{}", line.trim_end(), Operation::Mint.path());
+            .unwrap();
+        let mut program = Self {
+            child,
+            url: String::new(),
+        };
+        let mut line = String::new();
+        BufReader::new(program.child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        line.trim_end().clone_into(&mut program.url);
+        program
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_program_prints_its_base_url_first_and_serves() {
+    let program = Program::start(&["--rate", "1"]);
+    let url = format!("{}{}", program.url, Operation::Mint.path());
 
     let client = reqwest::Client::new();
     for status in [200, 429] {
@@ -118,6 +132,28 @@ async fn the_program_prints_its_base_url_first_and_serves() {
             .await
             .unwrap();
         assert_eq!(reply.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn the_program_fails_as_often_as_it_is_told_to() {
+    // Some faults point elsewhere, where no test goes.
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    for (rate, fails) in [("0", false), ("1", true)] {
+        let arguments = ["--fault-rate", rate, "--fault-seed", "7", "--rate", "0"];
+        let program = Program::start(&arguments);
+        let mint = crate::support::Ask::mint();
+        let mut fine = 0;
+        for _ in 0..20 {
+            if let Ok(reply) = mint.send_to(&program.url, &client).await {
+                fine += usize::from(reply.status() == 200 && reply.bytes().await.is_ok());
+            }
+        }
+        // A spoilt reply is one for this count; so is one with a skewed date.
+        assert_eq!(fine < 20, fails, "{fine} of 20");
     }
 }
 

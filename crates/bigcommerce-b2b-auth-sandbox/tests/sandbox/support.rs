@@ -2,7 +2,7 @@
 //! A test changes the one thing that it is about.
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bigcommerce_b2b_auth_sandbox::{ManualClock, Operation, Sandbox, SandboxBuilder, demo};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -159,24 +159,50 @@ impl Ask {
         self
     }
 
+    /// Sends it over a socket.
+    pub(crate) async fn send_to(
+        &self,
+        base_url: &str,
+        client: &reqwest::Client,
+    ) -> reqwest::Result<reqwest::Response> {
+        client
+            .request(self.method.clone(), format!("{base_url}{}", self.path))
+            .headers(self.headers.clone())
+            .body(self.body.clone())
+            .send()
+            .await
+    }
+
+    /// The bytes of it, as one connection after another would carry them.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: x\r\n", self.method, self.path).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend(format!("content-length: {}\r\n\r\n", self.body.len()).into_bytes());
+        bytes.extend(&self.body);
+        bytes
+    }
+
     /// Sends it in-process.
     pub(crate) async fn send(&self, sandbox: &Sandbox) -> Answer {
-        let mut request = Request::new(Body::from(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.path.parse().unwrap();
-        *request.headers_mut() = self.headers.clone();
-        let (parts, body) = sandbox
-            .service()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
+        let (parts, body) = self.send_unread(sandbox).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer {
             status: parts.status,
             headers: parts.headers,
             body,
         }
+    }
+
+    /// Sends it in-process, and leaves the body of the reply to the caller.
+    pub(crate) async fn send_unread(&self, sandbox: &Sandbox) -> Response<Body> {
+        let mut request = Request::new(Body::from(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path.parse().unwrap();
+        *request.headers_mut() = self.headers.clone();
+        sandbox.service().oneshot(request).await.unwrap()
     }
 }
 
