@@ -147,8 +147,14 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// A Unix time in seconds; `None` for what no clock can hold.
+/// A Unix time in seconds; `None` for what no clock can hold and no calendar can write. A time in milliseconds is one:
+/// read as seconds it would make a token last for tens of thousands of years.
 fn instant(seconds: f64) -> Option<SystemTime> {
+    /// The last second of the year 9999.
+    const LAST: f64 = 253_402_300_799.0;
+    if seconds > LAST {
+        return None;
+    }
     let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since_epoch)
 }
@@ -226,6 +232,21 @@ mod tests {
             ),
             (None, None, None, None)
         );
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_none() {
+        for (exp, expected) in [
+            (json!(253_402_300_799_u64), at(253_402_300_799)),
+            (json!(253_402_300_800_u64), None),
+            (json!(1_900_000_000_000_u64), None),
+            (json!("inf"), None),
+            (json!("nan"), None),
+            (json!("1900000000"), at(1_900_000_000)),
+        ] {
+            let claims = Claims::read_unverified(&jwt(&json!({"exp": exp}))).unwrap();
+            assert_eq!(claims.expires_at, expected, "{exp}");
+        }
     }
 
     #[test]

@@ -3,10 +3,16 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
 
-use crate::{Secret, redact::redact};
+use crate::{
+    Secret,
+    redact::{SHORTEST_SECRET, in_one_line, redact},
+};
 
 /// The longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 500;
@@ -33,15 +39,11 @@ impl BodyCode {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a code with a fraction is none, and a cast of a float saturates"
-            )]
-            Value::Number(number) => Some(Self::Number(
-                number
-                    .as_i64()
-                    .or_else(|| number.as_f64().map(|code| code as i64))?,
-            )),
+            Value::Number(number) => Some(match number.as_i64().or_else(|| whole(number)) {
+                Some(code) => Self::Number(code),
+                // 200.5 is not 200, and so no success.
+                None => Self::Text(number.to_string()),
+            }),
             Value::String(text) => Some(match text.trim().parse() {
                 Ok(number) => Self::Number(number),
                 Err(_) => Self::Text(one_line(text)),
@@ -76,6 +78,18 @@ impl fmt::Display for BodyCode {
     }
 }
 
+/// A float without a fraction, such as `422.0`, as the whole number that it is.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there is no fraction, and a cast of a float saturates"
+)]
+fn whole(number: &Number) -> Option<i64> {
+    number
+        .as_f64()
+        .filter(|code| code.fract() == 0.0)
+        .map(|code| code as i64)
+}
+
 enum Verdict {
     Success,
     Failure,
@@ -108,15 +122,10 @@ impl Problem {
 ///
 /// A body that is no JSON object passes: the generated method's parser refuses it with a better word for what is wrong.
 pub(crate) fn is_success(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Probe {
-        code: Option<Value>,
-    }
-    let Ok(probe) = serde_json::from_slice::<Probe>(body) else {
+    let Ok(Probe(code)) = serde_json::from_slice(body) else {
         return true;
     };
-    let verdict = probe
-        .code
+    let verdict = code
         .as_ref()
         .and_then(BodyCode::read)
         .map_or(Verdict::Unclear, |code| code.verdict());
@@ -131,9 +140,44 @@ pub(crate) fn is_success(body: &[u8]) -> bool {
                 && reason(&body).is_none()
                 && body
                     .get("status")
-                    .and_then(Value::as_i64)
+                    .and_then(BodyCode::read)
+                    .and_then(|status| status.as_number())
                     .is_none_or(|status| status < 300)
         }),
+    }
+}
+
+/// The `code` of an object, read without keeping the rest, which may hold a token.
+///
+/// A derived reader would take a list for the object, and refuse a `code` that is there twice: such a failure would pass
+/// for a success. Here the last one counts, as in [`Value`].
+struct Probe(Option<Value>);
+
+impl<'de> Deserialize<'de> for Probe {
+    fn deserialize<D: Deserializer<'de>>(body: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Probe;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Probe, A::Error> {
+                let mut code = None;
+                while let Some(field) = fields.next_key::<String>()? {
+                    if field == "code" {
+                        code = Some(fields.next_value()?);
+                    } else {
+                        fields.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Probe(code))
+            }
+        }
+
+        body.deserialize_map(Fields)
     }
 }
 
@@ -145,11 +189,14 @@ pub(crate) fn read_problem(body: &[u8], secrets: &[Secret]) -> Problem {
         return Problem::described(describe(body));
     };
     redact_json(&mut json, secrets);
+    // What is joined from several texts may hold a secret that none of them holds.
+    let shown = |text: String| one_line(&redact(&text, secrets));
     let code = json.get("code").and_then(BodyCode::read);
-    let reason = reason(&json);
+    let reason = reason(&json).map(shown);
     let message = complaint(&json)
         .or_else(|| text_at(&json, "message"))
-        .or_else(|| text_at(&json, "title"));
+        .or_else(|| text_at(&json, "title"))
+        .map(shown);
     match (message, reason) {
         (Some(message), reason) => Problem {
             code,
@@ -179,7 +226,17 @@ fn redact_json(json: &mut Value, secrets: &[Secret]) {
                 })
                 .collect();
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        // A password of digits may come back as a number. A number as short as a code is left to be one.
+        Value::Number(number) => {
+            let text = number.to_string();
+            if text.len() >= SHORTEST_SECRET {
+                let shown = redact(&text, secrets);
+                if shown != text {
+                    *json = Value::String(shown);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -253,19 +310,13 @@ fn join_texts(texts: impl Iterator<Item = String>) -> String {
 
 /// A message goes into logs: no line breaks or control characters, and an end.
 fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if !word.is_empty() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
+    let line = in_one_line(text);
+    if line.chars().nth(LONGEST_MESSAGE).is_some() {
+        // The sign that something is left out is a character of the message, too.
+        let kept = line.chars().take(LONGEST_MESSAGE - 1);
+        return kept.chain(['…']).collect();
     }
-    match line.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    line
 }
 
 /// What a body that is not JSON looks like. Its text stays out: it may be anything.
@@ -381,8 +432,29 @@ mod tests {
             (json!({"message": "no such route"}), false),
             (json!({"status": 422, "title": "Invalid"}), false),
             (json!({"status": 500}), false),
+            (json!({"status": "500"}), false),
+            (json!({"status": "active"}), true),
+            (json!({"code": 200.0, "data": {"token": "a"}}), true),
+            (json!({"code": 200.5, "data": {"token": "a"}}), false),
+            (json!({"code": 0.5, "data": {"token": "a"}}), false),
+            (json!([422]), true), // no object: for the parser to refuse
         ] {
             assert_eq!(is_success(body.to_string().as_bytes()), success, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_there_twice_is_no_success_for_that() {
+        for (body, success) in [
+            (
+                r#"{"code": 422, "code": 422, "data": {"token": "a"}}"#,
+                false,
+            ),
+            (r#"{"code": 200, "code": 422}"#, false),
+            (r#"{"code": 422, "code": 200}"#, true),
+            (r#"{"c\u006fde": 422}"#, false),
+        ] {
+            assert_eq!(is_success(body.as_bytes()), success, "{body}");
         }
     }
 
@@ -420,10 +492,34 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_not_repeated_as_a_number_or_in_other_whitespace() {
+        let secrets = [Secret::from("20261124"), Secret::from("correct horse")];
+        for body in [
+            json!({"data": {"errMsg": {"password": 20_261_124}}}),
+            json!({"data": {"errMsg": {"password": 20_261_124.0}}}),
+            json!({"code": 20_261_124, "detail": "no"}),
+            json!({"detail": "bad: correct\r\nhorse"}),
+            json!({"data": {"errMsg": {"correct\thorse": "bad"}}}),
+        ] {
+            let problem = read_problem(body.to_string().as_bytes(), &secrets);
+            let shown = format!("{problem:?}");
+            assert!(
+                shown.contains("[REDACTED")
+                    && !shown.contains("horse")
+                    && !shown.contains("20261124"),
+                "{shown}"
+            );
+        }
+        // A code stays one, whatever the password.
+        let problem = read_problem(br#"{"code": 401, "detail": "no"}"#, &[Secret::from("401")]);
+        assert_eq!(problem.code, Some(BodyCode::Number(401)));
+    }
+
+    #[test]
     fn a_message_is_one_line_with_an_end() {
         let (_, message, _) =
             problem(&json!({"detail": format!("a\r\nb\u{7}c {}", "x".repeat(9000))}));
         assert!(message.starts_with("a b c x"), "{message}");
-        assert_eq!(message.chars().count(), LONGEST_MESSAGE + 1);
+        assert_eq!(message.chars().count(), LONGEST_MESSAGE);
     }
 }

@@ -79,9 +79,9 @@ impl ReplyMeta {
             status,
             request_id: identifier(headers, "x-request-id"),
             trace_id: identifier(headers, "trace-id"),
-            date: text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok()),
-            service_time: text(headers, "x-envoy-upstream-service-time")
-                .and_then(|millis| millis.trim().parse().ok())
+            date: date(headers),
+            service_time: texts(headers, "x-envoy-upstream-service-time")
+                .find_map(|millis| millis.trim().parse().ok())
                 .map(Duration::from_millis),
             budget: BudgetReading::read(headers),
             attempts,
@@ -107,53 +107,53 @@ pub struct BudgetReading {
 
 impl BudgetReading {
     /// The vendor writes some of these names with "Request" and some with "Requests": both spellings of each are read.
+    /// Where several values are there, the most careful one counts: the fewest requests and the longest time.
     fn read(headers: &HeaderMap) -> Self {
-        let either = |one: &'static str, other: &'static str| {
-            text(headers, one).or_else(|| text(headers, other))
+        let both = |one: &'static str, other: &'static str| {
+            texts(headers, one)
+                .chain(texts(headers, other))
+                .flat_map(|list| list.split(','))
         };
-        let allocated = either("x-requests-allocated", "x-request-allocated");
+        let allocations = || both("x-requests-allocated", "x-request-allocated");
         Self {
-            allocated: allocated.and_then(whole),
-            window: allocated
-                .and_then(|value| value.split_once('/'))
-                .and_then(|(_, window)| seconds(window)),
-            remaining: either("x-requests-remaining", "x-request-remaining").and_then(whole),
-            resets_after: either(
+            allocated: allocations().filter_map(whole).min(),
+            window: allocations()
+                .filter_map(|value| seconds(value.split_once('/')?.1))
+                .max(),
+            remaining: both("x-requests-remaining", "x-request-remaining")
+                .filter_map(whole)
+                .min(),
+            resets_after: both(
                 "x-request-window-resets-after",
                 "x-requests-window-resets-after",
             )
-            .and_then(seconds),
+            .filter_map(seconds)
+            .max(),
         }
     }
 }
 
-/// How long the service wants the caller to wait, the longest of the headers that may say so.
+/// How long the service wants the caller to wait, the longest of the headers that may say so. Never more than a day.
 pub(crate) fn wanted_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let date = |value: &str| {
-        let until = httpdate::parse_http_date(value).ok()?;
-        // The service's own clock is the better reference, if the reply tells it.
-        let now = text(headers, "date")
-            .and_then(|date| httpdate::parse_http_date(date).ok())
-            .unwrap_or(now);
-        Some(until.duration_since(now).unwrap_or_default())
-    };
-    [
-        text(headers, "retry-after").and_then(|value| seconds(value).or_else(|| date(value))),
-        text(headers, "x-retry-after").and_then(seconds),
-    ]
-    .into_iter()
-    .flatten()
-    .max()
+    // The service's own clock is the better reference, if the reply tells it.
+    let now = || date(headers).unwrap_or(now);
+    texts(headers, "retry-after")
+        .chain(texts(headers, "x-retry-after"))
+        .filter_map(|value| longest_of_list(value).or_else(|| time_until(value, now())))
+        .max()
 }
 
 /// As [`wanted_wait`], for a 429, where the time until the budget is there again counts as well. On any other reply it
 /// says nothing of when to try again.
 pub(crate) fn wanted_wait_for_budget(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let reset = texts(headers, "x-rate-limit-time-reset-ms")
+        .flat_map(|list| list.split(','))
+        .filter_map(leading_number)
+        .map(|millis| bounded(millis / 1000.0))
+        .max();
     [
         wanted_wait(headers, now),
-        text(headers, "x-rate-limit-time-reset-ms")
-            .and_then(leading_number)
-            .and_then(|millis| bounded(millis / 1000.0)),
+        reset,
         BudgetReading::read(headers).resets_after,
     ]
     .into_iter()
@@ -161,28 +161,45 @@ pub(crate) fn wanted_wait_for_budget(headers: &HeaderMap, now: SystemTime) -> Op
     .max()
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
-    headers.get(HeaderName::from_static(name))?.to_str().ok()
+/// The values of a header that are text. A header may be there more than once, and none of its values hides another.
+fn texts<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+    headers
+        .get_all(HeaderName::from_static(name))
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+}
+
+/// The service's clock.
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    texts(headers, "date").find_map(|date| httpdate::parse_http_date(date).ok())
 }
 
 /// An identifier goes into messages and logs: it is cut to what an identifier looks like.
 fn identifier(headers: &HeaderMap, name: &'static str) -> Option<String> {
-    const LONGEST: usize = 128;
-    let id: String = text(headers, name)?
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(LONGEST)
-        .collect();
-    (!id.is_empty()).then_some(id)
+    const LONGEST_IDENTIFIER: usize = 128;
+    texts(headers, name)
+        .map(|id| {
+            id.chars()
+                .filter(char::is_ascii_graphic)
+                .take(LONGEST_IDENTIFIER)
+                .collect::<String>()
+        })
+        .find(|id| !id.is_empty())
 }
 
-/// The number that a value starts with; its unit, as in `150 times` or `0.39 s`, is ignored.
+/// The number that a value starts with; its unit, as in `150 times` or `0.39 s`, is ignored. Too many digits make it
+/// infinite, which [`bounded`] brings down.
 fn leading_number(value: &str) -> Option<f64> {
     let value = value.trim_start();
     let end = value
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(value.len());
-    value.get(..end)?.parse().ok()
+    let (number, rest) = value.split_at_checked(end)?;
+    // A date in a form that HTTP does not have, such as 2026-11-24T10:00:00Z, is no wait of 2026 seconds.
+    if rest.starts_with(['-', ':']) {
+        return None;
+    }
+    number.parse().ok()
 }
 
 fn whole(value: &str) -> Option<u64> {
@@ -194,14 +211,28 @@ fn whole(value: &str) -> Option<u64> {
 }
 
 fn seconds(value: &str) -> Option<Duration> {
-    bounded(leading_number(value)?)
+    leading_number(value).map(bounded)
+}
+
+/// The longest of seconds that a proxy has joined to a list. A date has a comma as well, but starts with a letter.
+fn longest_of_list(list: &str) -> Option<Duration> {
+    list.trim_start()
+        .starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        .then(|| list.split(',').filter_map(seconds).max())?
+}
+
+/// How long it is from `now` until a date; nothing, if that is past.
+fn time_until(date: &str, now: SystemTime) -> Option<Duration> {
+    let until = httpdate::parse_http_date(date).ok()?;
+    Some(until.duration_since(now).unwrap_or_default().min(LONGEST))
 }
 
 /// A wait of more than a day is a mistake of whoever wrote it, and would overflow clocks that are added to.
-fn bounded(seconds: f64) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-    let wait = Duration::try_from_secs_f64(seconds).ok()?;
-    Some(wait.min(LONGEST))
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Of a number that is not negative, and may be infinite.
+fn bounded(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).map_or(LONGEST, |wait| wait.min(LONGEST))
 }
 
 #[cfg(test)]
@@ -303,6 +334,16 @@ mod tests {
             (&[("retry-after", "soon")][..], None),
             (&[("retry-after", "1e400")][..], Some(1)),
             (&[("retry-after", "999999999999")][..], Some(86_400)),
+            (&[("retry-after", "2026-11-24T10:00:00Z")][..], None),
+            (
+                &[("x-retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")][..],
+                Some(10),
+            ),
+            (
+                &[("retry-after", "Sunday, 06-Nov-94 08:49:47 GMT")][..],
+                Some(10),
+            ),
+            (&[("retry-after", "Sun Nov  6 08:49:47 1994")][..], Some(10)),
         ] {
             assert_eq!(
                 wanted_wait_for_budget(&headers(set), now),
@@ -316,6 +357,64 @@ mod tests {
             ("retry-after", "2"),
         ]);
         assert_eq!(wanted_wait(&window, now), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_wait_is_bounded_to_a_day_however_it_is_written() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let digits = "9".repeat(400);
+        for (name, value) in [
+            ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ("retry-after", "99999999999999999999999"),
+            ("x-retry-after", &digits),
+            (
+                "x-rate-limit-time-reset-ms",
+                "99999999999999999999999999999",
+            ),
+            (
+                "x-request-window-resets-after",
+                "1000000000000000000000.5 s",
+            ),
+        ] {
+            assert_eq!(
+                wanted_wait_for_budget(&headers(&[(name, value)]), now),
+                Some(Duration::from_secs(86_400)),
+                "{name}: {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_hides_nothing() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for set in [
+            &[("retry-after", "2"), ("retry-after", "9")][..],
+            &[("retry-after", "9"), ("retry-after", "2")][..],
+            &[("retry-after", "soon"), ("retry-after", "9")][..],
+            &[("retry-after", "2, 9")][..],
+            &[
+                ("retry-after", "2"),
+                ("retry-after", "Sun, 06 Nov 1994 08:49:46 GMT"),
+            ][..],
+            &[("x-rate-limit-time-reset-ms", "2000, 9000")][..],
+            &[
+                ("x-request-window-resets-after", "2 s"),
+                ("x-requests-window-resets-after", "9 s"),
+            ][..],
+        ] {
+            assert_eq!(
+                wanted_wait_for_budget(&headers(set), now),
+                Some(Duration::from_secs(9)),
+                "{set:?}"
+            );
+        }
+        let reading = BudgetReading::read(&headers(&[
+            ("x-requests-remaining", "unknown"),
+            ("x-requests-remaining", "12 times"),
+            ("x-request-remaining", "3"),
+            ("x-requests-allocated", "150 times/60 s, 100 times/60 s"),
+        ]));
+        assert_eq!((reading.remaining, reading.allocated), (Some(3), Some(100)));
     }
 
     #[test]
