@@ -1,22 +1,31 @@
 //! The two harnesses of the tests in `tests/`, which are never mixed: *time*, with the sandbox mounted in-process and
 //! tokio's clock paused, and *wire*, with real sockets on the real clock and a sleeper that records and returns.
 
+mod calls;
+mod seen;
+
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use axum::{Router, body::Body};
 use bigcommerce_b2b_auth::{
-    Clock, Error,
+    Clock, Error, Jitter,
     transport::{Delivery, Operation, Transport, TransportError, TransportFuture},
 };
-use bigcommerce_b2b_auth_sandbox::Sandbox;
+use bigcommerce_b2b_auth_sandbox::{ConnectionFault, Fault, Sandbox};
 use tower::ServiceExt;
 
+pub use calls::Caller;
+pub use seen::Seen;
+
 /// The sandbox as the far end of a client, without a socket between them.
+///
+/// A fault of the connection comes out as it would from one: as an error that says whether the request was sent, as a
+/// reply that never comes, or as a body that breaks off, stalls or drips while it is read.
 #[derive(Debug, Clone)]
 pub struct InProcess(Router);
 
@@ -34,6 +43,20 @@ impl Transport for InProcess {
             let request = http::Request::<reqwest::Body>::try_from(request)?.map(Body::new);
             let Ok(response) = self.0.clone().oneshot(request).await;
             let (parts, body) = response.into_parts();
+            match parts.extensions.get::<ConnectionFault>() {
+                Some(fault @ ConnectionFault::NotSent) => {
+                    return Err(TransportError::new(Delivery::NotSent, *fault));
+                }
+                // The client's own time-out is what ends it, on a paused clock as well.
+                Some(ConnectionFault::Stall) => return std::future::pending().await,
+                Some(fault) => return Err(TransportError::new(Delivery::Unknown, *fault)),
+                None => {}
+            }
+            if parts.extensions.get::<Fault>().is_some() {
+                let body = reqwest::Body::wrap_stream(body.into_data_stream());
+                return Ok(http::Response::from_parts(parts, body).into());
+            }
+            // A whole body knows its length, as one behind a socket does.
             let body = axum::body::to_bytes(body, usize::MAX)
                 .await
                 .map_err(|error| TransportError::new(Delivery::Unknown, error))?;
@@ -87,7 +110,8 @@ impl Clock for PausedClock {
     }
 }
 
-/// The clock of the *wire* harness: the real one, with a sleep that writes down how long it should be and returns.
+/// The clock of the *wire* harness: the real one, with a sleep that writes down how long it should be, puts the clock
+/// forward by that, and returns.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingClock {
     slept: Arc<Mutex<Vec<Duration>>>,
@@ -97,28 +121,40 @@ impl RecordingClock {
     /// The sleeps so far.
     #[must_use]
     pub fn slept(&self) -> Vec<Duration> {
-        self.slept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
+    }
+
+    fn ahead(&self) -> Duration {
+        self.lock().iter().sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.slept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for RecordingClock {
     fn now(&self) -> SystemTime {
-        SystemTime::now()
+        SystemTime::now() + self.ahead()
     }
 
     fn instant(&self) -> Instant {
-        Instant::now()
+        Instant::now() + self.ahead()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.slept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(duration);
+        self.lock().push(duration);
         Box::pin(std::future::ready(()))
+    }
+}
+
+/// Chance that is none: every wait is as long as it can be.
+#[derive(Debug, Clone, Copy)]
+pub struct LongestWait;
+
+impl Jitter for LongestWait {
+    fn fraction(&self) -> f64 {
+        1.0
     }
 }
 

@@ -5,7 +5,9 @@
     reason = "a test that cannot go on ends with a panic"
 )]
 
-use bigcommerce_b2b_auth::{Client, CustomerId, Error, ErrorKind, Pace, RetryPolicy, StoreAccess};
+use bigcommerce_b2b_auth::{
+    BudgetLimit, Client, CustomerId, Error, ErrorKind, RetryPolicy, StoreAccess,
+};
 use bigcommerce_b2b_auth_sandbox::{CannedReply, Operation, Sandbox, demo};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ fn client(sandbox: &Sandbox) -> Client {
         .transport(InProcess::new(sandbox))
         .clock(std::sync::Arc::new(PausedClock::start()))
         .retry(RetryPolicy::none())
-        .pace(Pace::unlimited())
+        .budget_limit(BudgetLimit::unlimited())
         .build()
         .unwrap()
 }

@@ -17,7 +17,7 @@ use bigcommerce_b2b_auth::{
     StoreAccess,
     transport::{Delivery, Operation, Transport, TransportError, TransportFuture},
 };
-use tests::{RecordingClock, render};
+use tests::{LongestWait, RecordingClock, render};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -70,6 +70,7 @@ fn client(base_url: &str, clock: &RecordingClock) -> Client {
         .base_url(base_url)
         .attempt_timeout(Duration::from_millis(200))
         .clock(Arc::new(clock.clone()))
+        .jitter(Arc::new(LongestWait))
         .build()
         .unwrap()
 }
@@ -186,14 +187,14 @@ async fn no_connection_is_tried_again_and_then_told() {
         exchange(&client).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Connect);
-        assert_eq!(error.attempts(), 3);
+        assert_eq!(error.attempts(), 4);
         assert!(error.is_retryable() && !error.may_have_been_applied());
         assert!(error.source().is_some());
         shows_no_secret(&error);
     }
     assert_eq!(
         clock.slept(),
-        [250, 500, 250, 500].map(Duration::from_millis)
+        [250, 500, 1000, 250, 500, 1000].map(Duration::from_millis)
     );
 }
 
@@ -210,7 +211,7 @@ async fn a_service_that_never_answers_is_given_up() {
         mint(&client).await.unwrap_err(),
         exchange(&client).await.unwrap_err(),
     ] {
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1));
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 4));
         assert!(error.may_have_been_applied());
         shows_no_secret(&error);
     }
@@ -234,7 +235,7 @@ async fn a_connection_that_breaks_is_told_with_what_may_have_happened() {
             exchange(&client).await.unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
-            assert_eq!(error.attempts(), 1);
+            assert_eq!(error.attempts(), 4);
             assert!(error.may_have_been_applied());
             shows_no_secret(&error);
         }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    ChannelId, Client, CustomerId, Error, ErrorKind, EventChannel, Hint, LegacyAuthToken, Pace,
-    RetryPolicy, ServerTokenId, StoreAccess, StoreHash,
+    BudgetLimit, ChannelId, Client, CustomerId, Error, ErrorKind, EventChannel, Hint,
+    LegacyAuthToken, RetryPolicy, ServerTokenId, StoreAccess, StoreHash,
 };
 use bigcommerce_b2b_auth_sandbox::{
     Assumptions, CannedReply, CreatedTokenShape, ErrorShape, Operation, RateLimit, Sandbox, Store,
@@ -51,7 +51,7 @@ impl World {
             .transport(InProcess::new(&sandbox))
             .clock(Arc::new(clock))
             .retry(RetryPolicy::none())
-            .pace(Pace::unlimited())
+            .budget_limit(BudgetLimit::unlimited())
             .build()
             .unwrap();
         Self {

@@ -18,6 +18,9 @@ pub(crate) struct BaseUrl {
     pub(crate) prefix: String,
     /// The path within it.
     pub(crate) path: String,
+    /// The host, and the port that it is spoken to on.
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Whether the host is this machine.
     pub(crate) is_loopback: bool,
     /// Whether TLS is spoken.
@@ -68,6 +71,8 @@ impl BaseUrl {
         Ok(Self {
             prefix,
             path,
+            host: url.host_str().unwrap_or_default().to_owned(),
+            port: url.port_or_known_default().unwrap_or_default(),
             is_loopback,
             is_https,
         })

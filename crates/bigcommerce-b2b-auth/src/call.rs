@@ -1,33 +1,40 @@
-//! The one place that sends anything: credentials, pace, attempts, time-outs, the bounded body and the decision whether
-//! a reply is a success. By the time a generated method parses, the reply is whole and known to be one.
+//! The one place that sends anything: credentials, budget, attempts, and the decision to try again.
+//! By the time a generated method parses, the reply is whole and known to be a success.
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bigcommerce_b2b_auth_api::{
     self as api, Delivery, Operation, ResponseValue, Transport, TransportError, TransportFuture,
+    operations,
 };
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
 use reqwest::{Request, Response};
+use tracing::{Instrument as _, Span};
 
 use crate::{
-    Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
+    CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
+    attempt::{Accepted, Attempt, Failed},
+    budget::{Permit, PermitAsk, PermitOutcome, StoreLine, TooLate},
     client::Shared,
-    credentials::Sealed,
-    envelope::{self, BodyCode, Problem},
+    credentials::{Sealed, Token},
+    envelope,
     error::Malformed,
-    hint::Refusal,
-    pacing::Pacer,
-    reply,
-    retry::Failure,
+    options::Settled,
+    retry::{Decision, FailedAttempt, Failure},
+    secret_provider::header_safe,
+    watch::{self, AttemptEvent, CallEvent, CallOutcome, PermitWaitEvent, RetryCause, RetryEvent},
 };
 
-/// The longest reply body that is read. A page of 250 server tokens is a tenth of it.
-const LONGEST_BODY: usize = 1024 * 1024;
+/// The header that names the store, the one credential header that holds no token.
+const STORE_HASH: &str = "X-Store-Hash";
 
 /// What an empty body is taken for: a success where nothing is returned.
 const NOTHING: &[u8] = b"{}";
@@ -38,11 +45,19 @@ pub(crate) struct Call {
     operation: &'static Operation,
     shared: Arc<Shared>,
     credentials: Arc<dyn Sealed>,
-    pacer: Arc<Pacer>,
-    /// What this call sends and no message may repeat.
+    store: Arc<StoreLine>,
+    options: Settled,
+    /// What this call sends besides the credentials and no message may repeat.
     secrets: Vec<Secret>,
+    began: Instant,
+    /// By tokio's timer, which is what a wait for a permit is ended by.
+    deadline: Option<tokio::time::Instant>,
+    span: Span,
+    attempts: AtomicU32,
     /// Left here by the attempt that succeeded: a generated method keeps headers, and neither attempts nor times.
     meta: Mutex<Option<ReplyMeta>>,
+    /// Until the call has ended, and whoever watches was told.
+    running: Mutex<bool>,
 }
 
 impl Call {
@@ -50,18 +65,34 @@ impl Call {
         operation: &'static Operation,
         shared: Arc<Shared>,
         credentials: Arc<dyn Sealed>,
-        pacer: Arc<Pacer>,
-        mut secrets: Vec<Secret>,
+        store: Arc<StoreLine>,
+        options: Settled,
+        secrets: Vec<Secret>,
     ) -> Arc<Self> {
-        secrets.extend(credentials.secrets().cloned());
+        let began = shared.clock.instant();
+        let deadline = tokio::time::Instant::now().checked_add(options.deadline);
+        let span = watch::call_span(operation, credentials.budget_key());
         Arc::new(Self {
             operation,
             shared,
             credentials,
-            pacer,
+            store,
+            options,
             secrets,
+            began,
+            deadline,
+            span,
+            attempts: AtomicU32::new(0),
             meta: Mutex::new(None),
+            running: Mutex::new(true),
         })
+    }
+
+    /// Says whom the call is for, where the client was told to tell.
+    pub(crate) fn concerns(&self, customer: CustomerId) {
+        if self.shared.record_customer_id {
+            watch::record_customer(&self.span, customer);
+        }
     }
 
     /// The generated client with this call as its transport.
@@ -75,6 +106,22 @@ impl Call {
 
     /// Turns what a generated method returned into the SDK's result, by way of `convert`.
     pub(crate) fn finish<T, U>(
+        &self,
+        result: Result<ResponseValue<T>, api::Error<()>>,
+        convert: impl FnOnce(T, &ReplyMeta) -> Result<U, Malformed>,
+    ) -> Result<Reply<U>, Error> {
+        let result = self.convert(result, convert);
+        match &result {
+            Ok(_) => self.ended(CallOutcome::Succeeded),
+            Err(error) => {
+                watch::record_failure(&self.span, error);
+                self.ended(CallOutcome::Failed(error.kind()));
+            }
+        }
+        result
+    }
+
+    fn convert<T, U>(
         &self,
         result: Result<ResponseValue<T>, api::Error<()>>,
         convert: impl FnOnce(T, &ReplyMeta) -> Result<U, Malformed>,
@@ -95,6 +142,7 @@ impl Call {
                 Ok(error) => *error,
                 Err(source) => self
                     .error(ErrorKind::Interrupted, "the reply could not be read")
+                    .with_effort(self.attempts(), self.elapsed())
                     .maybe_applied(true)
                     .with_source(source),
             },
@@ -131,6 +179,7 @@ impl Call {
             ErrorKind::UnexpectedReply,
             format!("the service reported success, but {}", malformed.0),
         )
+        .with_effort(self.attempts(), self.elapsed())
         .maybe_applied(true)
     }
 
@@ -138,40 +187,305 @@ impl Call {
         Error::of_call(self.operation.id, kind, summary)
     }
 
+    fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.shared
+            .clock
+            .instant()
+            .saturating_duration_since(self.began)
+    }
+
+    /// What is left until the deadline; `None` when there is none that a clock could hold.
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline?;
+        Some(self.options.deadline.saturating_sub(self.elapsed()))
+    }
+
+    /// Attempts until one succeeds or there is no point in another.
     async fn run(&self, mut request: Request) -> Result<Response, Error> {
-        self.set_headers(&mut request)?;
-        let clock = &self.shared.clock;
-        let mut attempt = 0;
+        let mut progress = Progress {
+            idle_since: self.began,
+            first_attempt: None,
+            may_have_been_applied: false,
+            paid: false,
+            asked_again: false,
+        };
+        let mut token = self.token(None).await?;
+        self.set_headers(&mut request, token.as_ref())?;
+        let mut last: Option<Failed> = None;
         loop {
-            attempt += 1;
-            self.pacer.take_turn(&**clock).await;
+            let permit = match self.permit().await {
+                Ok(permit) => permit,
+                Err(late) => return Err(self.too_late(late, last, &progress)),
+            };
+            // A body of the generated client is bytes, which are copied by counting.
             let Some(copy) = request.try_clone() else {
                 return Err(self.error(ErrorKind::InvalidInput, "the request cannot be copied"));
             };
-            let (failure, error) = match self.attempt(copy, attempt).await {
-                Ok(response) => return Ok(response),
+            let mut failed = match self
+                .attempt(copy, permit, token.as_ref(), &mut progress)
+                .await
+            {
+                Ok(accepted) => {
+                    self.store.retry_tokens.earn(progress.paid);
+                    return Ok(self.accept(accepted));
+                }
                 Err(failed) => failed,
             };
-            match self.shared.retry.wait_before_next(attempt, &failure) {
-                Some(wait) => clock.sleep(wait).await,
-                None => {
-                    return Err(error
-                        .with_attempts(attempt)
-                        .maybe_applied(failure.may_have_been_applied())
-                        .retryable(failure.is_retryable(self.operation)));
-                }
+            if progress.may_have_been_applied
+                && self.says_already_gone(&failed)
+                && let Some(response) = self.accept_deletion(&mut failed)
+            {
+                return Ok(response);
             }
+            progress.may_have_been_applied |= failed.failure.may_have_been_applied();
+            if let Some(newer) = self
+                .newer_token(&failed, token.as_ref(), &mut progress)
+                .await
+            {
+                token = Some(newer);
+                self.set_headers(&mut request, token.as_ref())?;
+                self.note_retry(RetryCause::NewCredential, Duration::ZERO);
+                last = Some(failed);
+                continue;
+            }
+            let Some(wait) = self.wait_before_next(&mut failed, &mut progress) else {
+                return Err(self.give_up(failed, &progress));
+            };
+            self.note_retry(failed.failure.cause(), wait);
+            last = Some(failed);
+            self.shared.clock.sleep(wait).await;
         }
+    }
+
+    /// A permit of the store's budget, which is settled whatever becomes of the attempt.
+    async fn permit(&self) -> Result<HeldPermit<'_>, TooLate> {
+        let budget = &*self.store.budget;
+        let mut ask = PermitAsk::new(self.options.priority);
+        ask.deadline = self.began.checked_add(self.options.deadline);
+        ask.repeats = self.attempts() > 0;
+        let permit = match budget.try_acquire(&ask) {
+            Some(permit) => permit,
+            None => {
+                let began = self.shared.clock.instant();
+                let granted = match in_time(self.deadline, budget.acquire(ask)).await {
+                    Some(granted) => granted,
+                    None => Err(TooLate {
+                        available_in: budget.status().next_in.unwrap_or_default(),
+                    }),
+                };
+                let waited = self.shared.clock.instant().saturating_duration_since(began);
+                if let Some(observer) = &self.shared.observer {
+                    observer.on_permit_wait(&PermitWaitEvent {
+                        operation: self.operation,
+                        store_hash: self.credentials.budget_key(),
+                        waited,
+                        granted: granted.is_ok(),
+                    });
+                }
+                granted?
+            }
+        };
+        Ok(HeldPermit {
+            store: &self.store,
+            permit: Some(permit),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        request: Request,
+        permit: HeldPermit<'_>,
+        token: Option<&Secret>,
+        progress: &mut Progress,
+    ) -> Result<Accepted, Failed> {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        let clock = &self.shared.clock;
+        let began = clock.instant();
+        progress.first_attempt.get_or_insert(began);
+        let waited = began.saturating_duration_since(progress.idle_since);
+        let span = watch::attempt_span(self.operation, &self.shared.base_url, number, waited);
+        let attempt = Attempt {
+            operation: self.operation,
+            shared: &self.shared,
+            number,
+            secrets: &self.secrets,
+            token,
+            sends: self.credential_headers().unwrap_or_default(),
+        };
+        let limit = self
+            .time_left()
+            .map_or(self.options.attempt_timeout, |left| {
+                left.min(self.options.attempt_timeout)
+            });
+        let result = attempt.run(request, limit).instrument(span.clone()).await;
+        permit.settle(&outcome(&result));
+        progress.idle_since = clock.instant();
+        watch::record_attempt(&span, &result);
+        if let Some(observer) = &self.shared.observer {
+            let meta = match &result {
+                Ok(accepted) => Some(&accepted.meta),
+                Err(failed) => failed.error.meta(),
+            };
+            observer.on_attempt(&AttemptEvent {
+                operation: self.operation,
+                store_hash: self.credentials.budget_key(),
+                attempt: number,
+                status: meta.map(|meta| meta.status),
+                failed: result.as_ref().err().map(|failed| failed.error.kind()),
+                latency: progress.idle_since.saturating_duration_since(began),
+                budget: meta.map(|meta| meta.budget).unwrap_or_default(),
+            });
+        }
+        result
+    }
+
+    /// Whether what was to be deleted is not there any more, which is what was asked for.
+    fn says_already_gone(&self, failed: &Failed) -> bool {
+        self.operation.id == operations::DELETE_AUTH_BACKEND.id
+            && failed.error.status() == Some(StatusCode::NOT_FOUND.as_u16())
+    }
+
+    fn wait_before_next(&self, failed: &mut Failed, progress: &mut Progress) -> Option<Duration> {
+        let retry = &self.options.retry;
+        let decision = retry.decide(
+            &FailedAttempt {
+                operation: self.operation,
+                failure: failed.failure,
+                attempt: self.attempts(),
+                elapsed: progress.first_attempt.map_or(Duration::ZERO, |first| {
+                    progress.idle_since.saturating_duration_since(first)
+                }),
+                time_left: self.time_left(),
+            },
+            &*self.shared.jitter,
+        );
+        let Decision::Repeat { wait } = decision else {
+            return None;
+        };
+        let charged = retry.charges(failed.failure);
+        if charged && !self.store.retry_tokens.pay() {
+            failed.error.out_of_repetitions();
+            return None;
+        }
+        progress.paid = charged;
+        Some(wait)
+    }
+
+    fn note_retry(&self, cause: RetryCause, wait: Duration) {
+        watch::note_retry(cause, self.attempts(), wait);
+        if let Some(observer) = &self.shared.observer {
+            observer.on_retry(&RetryEvent {
+                operation: self.operation,
+                store_hash: self.credentials.budget_key(),
+                attempt: self.attempts(),
+                cause,
+                wait,
+            });
+        }
+    }
+
+    /// The error of a call that ends with this failure.
+    fn give_up(&self, failed: Failed, progress: &Progress) -> Error {
+        let retryable = failed.failure.is_retryable(self.operation);
+        failed
+            .error
+            .with_effort(self.attempts(), self.elapsed())
+            .maybe_applied(progress.may_have_been_applied)
+            .retryable(retryable)
+    }
+
+    /// No permit before the deadline. Where an attempt was made, what it failed with says more.
+    fn too_late(&self, late: TooLate, last: Option<Failed>, progress: &Progress) -> Error {
+        match last {
+            Some(mut failed) => {
+                failed.error.wait_at_least(late.available_in);
+                self.give_up(failed, progress)
+            }
+            None => self
+                .error(
+                    ErrorKind::RateLimited,
+                    "the request budget of the store gives no permit before the call's deadline",
+                )
+                .with_hint(Some(Hint::BudgetSpent))
+                .with_retry_after(Some(late.available_in))
+                .with_effort(0, self.elapsed())
+                .retryable(true),
+        }
+    }
+
+    /// The token of the credentials, if they have one that this operation sends.
+    async fn token(&self, refused: Option<&Secret>) -> Result<Option<Secret>, Error> {
+        let Some((header, token)) = self.credentials.token() else {
+            return Ok(None);
+        };
+        let provider = match token {
+            Token::Fixed(secret) => return Ok(Some(secret.clone())),
+            Token::Provided(provider) => provider,
+        };
+        if !self
+            .credential_headers()
+            .is_some_and(|sent| sent.contains(&header))
+        {
+            return Ok(None);
+        }
+        let unavailable = |summary| {
+            self.error(ErrorKind::CredentialsUnavailable, summary)
+                .with_effort(self.attempts(), self.elapsed())
+        };
+        let secret = match in_time(self.deadline, provider.secret(refused)).await {
+            Some(Ok(secret)) => secret,
+            Some(Err(source)) => {
+                return Err(unavailable("the provider of the token has none").with_source(source));
+            }
+            None => {
+                return Err(unavailable(
+                    "the provider of the token did not answer in time",
+                ));
+            }
+        };
+        header_safe(secret, "token that the provider gave")
+            .map(Some)
+            .map_err(|error| {
+                unavailable("the provider gave what no header can carry")
+                    .with_source(Box::new(error))
+            })
+    }
+
+    /// Another token than the one that was refused, if its provider has one. It is asked once in a call.
+    async fn newer_token(
+        &self,
+        failed: &Failed,
+        token: Option<&Secret>,
+        progress: &mut Progress,
+    ) -> Option<Secret> {
+        let refused = matches!(
+            failed.error.kind(),
+            ErrorKind::Unauthenticated | ErrorKind::Forbidden
+        );
+        let provided = matches!(self.credentials.token(), Some((_, Token::Provided(_))));
+        if !refused || !provided || progress.asked_again {
+            return None;
+        }
+        progress.asked_again = true;
+        // Should the provider fail now, the refusal is what the caller has to hear of.
+        let newer = self.token(token).await.ok()??;
+        (Some(&newer) != token).then_some(newer)
     }
 
     /// The credential headers that this call sends, if the client has what the document asks for.
     fn credential_headers(&self) -> Option<&'static [&'static str]> {
+        let token = self.credentials.token().map(|(header, _)| header);
+        let names_store = self.credentials.store_hash_header().is_some();
         self.operation
-            .choose_credentials(|name| self.credentials.header(name).is_some())
+            .choose_credentials(|name| Some(name) == token || names_store && name == STORE_HASH)
     }
 
     /// The document says which headers an operation takes; the type of the client has made sure that they are there.
-    fn set_headers(&self, request: &mut Request) -> Result<(), Error> {
+    fn set_headers(&self, request: &mut Request, token: Option<&Secret>) -> Result<(), Error> {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, self.shared.user_agent.clone());
         let chosen = self.credential_headers().ok_or_else(|| {
@@ -181,10 +495,15 @@ impl Call {
             )
         })?;
         for name in chosen {
-            let value = self.credentials.header(name).unwrap_or_default();
-            let (Ok(name), Ok(mut value)) =
-                (HeaderName::try_from(*name), HeaderValue::try_from(value))
-            else {
+            let value = if *name == STORE_HASH {
+                self.credentials.store_hash_header()
+            } else {
+                token.map(Secret::expose_secret)
+            };
+            let (Ok(name), Ok(mut value)) = (
+                HeaderName::try_from(*name),
+                HeaderValue::try_from(value.unwrap_or_default()),
+            ) else {
                 return Err(self.error(
                     ErrorKind::InvalidInput,
                     format!("the credential for {name} cannot be carried by a header"),
@@ -196,180 +515,13 @@ impl Call {
         Ok(())
     }
 
-    async fn attempt(&self, request: Request, attempt: u32) -> Result<Response, (Failure, Error)> {
-        let requested_at = self.shared.clock.now();
-        let limit = self.shared.attempt_timeout;
-        let deadline = tokio::time::Instant::now().checked_add(limit);
-        let send = self.shared.far_end.send(request, self.operation);
-        let response = match in_time(deadline, send).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) | Err(error) => return Err(self.no_reply(error)),
-        };
-        let status = response.status();
-        let headers = response.headers().clone();
-        // The head may have said all that matters when the body stalls, so it is not part of this wait.
-        let body = match in_time(deadline, Body::read(response)).await {
-            Ok(body) => body,
-            Err(error) => Body::BrokenOff(error),
-        };
-        let meta = ReplyMeta::read(status.as_u16(), &headers, attempt, requested_at);
-        self.classify(status, &headers, body, meta)
-    }
-
-    fn no_reply(&self, error: TransportError) -> (Failure, Error) {
-        let delivery = error.delivery();
-        let (kind, summary) = if error.is_timeout() {
-            (ErrorKind::Timeout, "no reply came in time")
-        } else if delivery == Delivery::NotSent {
-            (
-                ErrorKind::Connect,
-                "no connection to the service came about",
-            )
-        } else {
-            (
-                ErrorKind::Interrupted,
-                "the connection broke before the reply was whole",
-            )
-        };
-        // A transport of the caller's own may not have seen to it that the URL, which may hold a session JWT, stays out.
-        let source = match error.into_source().downcast::<reqwest::Error>() {
-            Ok(error) => Box::new(error.without_url()),
-            Err(source) => source,
-        };
-        (
-            Failure::NoReply(delivery),
-            self.error(kind, summary).with_source(source),
-        )
-    }
-
-    /// Status first, body second.
-    fn classify(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Body,
-        meta: ReplyMeta,
-    ) -> Result<Response, (Failure, Error)> {
-        if status.is_success() {
-            let body = match body {
-                Body::Whole(body) => body,
-                Body::TooLong => {
-                    let error = self
-                        .error(ErrorKind::ReplyTooLarge, "the reply is longer than 1 MiB")
-                        .with_meta(meta);
-                    return Err((Failure::Unreadable, error));
-                }
-                Body::BrokenOff(source) => {
-                    let (failure, error) = self.no_reply(source);
-                    return Err((failure, error.with_meta(meta)));
-                }
-            };
-            return if envelope::is_success(&body) {
-                Ok(self.accept(headers, body, meta))
-            } else {
-                Err(self.refused(status, headers, Ok(&body), meta))
-            };
-        }
-        let body = match &body {
-            Body::Whole(body) => Ok(&**body),
-            Body::TooLong => Err("the body is longer than 1 MiB"),
-            Body::BrokenOff(error) if error.is_timeout() => Err("the body did not end in time"),
-            Body::BrokenOff(_) => Err("the body broke off"),
-        };
-        Err(self.refused(status, headers, body, meta))
-    }
-
-    /// The service said no. `body` is what it said, or why that could not be had.
-    fn refused(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Result<&[u8], &str>,
-        meta: ReplyMeta,
-    ) -> (Failure, Error) {
-        let (problem, as_it_came) = match body {
-            // The hint goes by the words as they came: a password may well occur in them, and be taken out of the message.
-            Ok(body) => (
-                envelope::read_problem(body, &self.secrets),
-                envelope::read_problem(body, &[]),
-            ),
-            Err(why) => (
-                Problem::described(why.to_owned()),
-                Problem::described(why.to_owned()),
-            ),
-        };
-        // Under a success status, the code in the body is the status that was meant.
-        let status = if status.is_success() {
-            as_it_came
-                .code
-                .as_ref()
-                .and_then(BodyCode::as_number)
-                .and_then(|code| u16::try_from(code).ok())
-                .filter(|code| (300..=599).contains(code))
-                .unwrap_or(400)
-        } else {
-            status.as_u16()
-        };
-        let (kind, summary) = match status {
-            300..=399 => (ErrorKind::Redirected, "the service points elsewhere"),
-            401 => (
-                ErrorKind::Unauthenticated,
-                "the credentials were not accepted",
-            ),
-            403 => (ErrorKind::Forbidden, "the credentials do not allow this"),
-            404 => (ErrorKind::NotFound, "not found"),
-            429 => (
-                ErrorKind::RateLimited,
-                "the request budget of the store is spent",
-            ),
-            400..=499 => (ErrorKind::Rejected, "the service rejected the request"),
-            500..=599 => (ErrorKind::Server, "the service failed"),
-            _ => (
-                ErrorKind::UnexpectedReply,
-                "the service answered with an unknown status",
-            ),
-        };
-        let Problem {
-            code,
-            message,
-            reason,
-            unreadable,
-        } = problem;
-        let summary = match unreadable {
-            Some(what) => Cow::from(format!("{summary}; {what}")),
-            None => Cow::from(summary),
-        };
-        let now = self.shared.clock.now();
-        let wanted_wait = match status {
-            429 => reply::wanted_wait_for_budget(headers, now),
-            500..=599 => reply::wanted_wait(headers, now),
-            _ => None,
-        };
-        let sends = self.credential_headers().unwrap_or_default();
-        let hint = Hint::of_reply(&Refusal {
-            kind,
-            operation: self.operation,
-            sends,
-            base_path: &self.shared.base_url.path,
-            words: [as_it_came.message, as_it_came.reason],
-        });
-        let error = self
-            .error(kind, summary)
-            .with_message(code, message, reason)
-            .with_hint(hint)
-            .with_retry_after(wanted_wait)
-            .with_meta(meta);
-        (
-            Failure::Refused {
-                status,
-                wanted_wait,
-            },
-            error,
-        )
-    }
-
     /// Hands a success to the generated method, which knows one status and wants a body.
-    fn accept(&self, headers: &HeaderMap, body: Bytes, meta: ReplyMeta) -> Response {
+    fn accept(&self, accepted: Accepted) -> Response {
+        let Accepted {
+            body,
+            headers,
+            meta,
+        } = accepted;
         let body = if body.is_empty() {
             // Where something should be returned, the parser misses it.
             Bytes::from_static(NOTHING)
@@ -380,8 +532,121 @@ impl Call {
         let mut response = http::Response::new(body);
         *response.status_mut() =
             StatusCode::from_u16(self.operation.success_status).unwrap_or(StatusCode::OK);
-        *response.headers_mut() = headers.clone();
+        *response.headers_mut() = headers;
         response.into()
+    }
+
+    /// A 404 after an attempt that may have deleted it: it is gone, and the reply that said so is lost.
+    fn accept_deletion(&self, failed: &mut Failed) -> Option<Response> {
+        Some(self.accept(Accepted {
+            body: Bytes::new(),
+            headers: http::HeaderMap::new(),
+            meta: failed.error.take_meta()?,
+        }))
+    }
+
+    fn ended(&self, outcome: CallOutcome) {
+        let was_running =
+            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        if !was_running {
+            return;
+        }
+        self.span.record("b2b.attempts", self.attempts());
+        if let Some(observer) = &self.shared.observer {
+            observer.on_call(&CallEvent {
+                operation: self.operation,
+                store_hash: self.credentials.budget_key(),
+                attempts: self.attempts(),
+                latency: self.elapsed(),
+                outcome,
+            });
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.ended(CallOutcome::Dropped);
+    }
+}
+
+impl Transport for Call {
+    fn send<'a>(&'a self, request: Request, _: &'static Operation) -> TransportFuture<'a> {
+        Box::pin(
+            async move {
+                // The SDK's error rides in the transport's; `read_client_error` takes it out again, delivery and all.
+                self.run(request)
+                    .await
+                    .map_err(|error| TransportError::new(Delivery::Unknown, error))
+            }
+            .instrument(self.span.clone()),
+        )
+    }
+}
+
+/// How far a call has come.
+#[derive(Debug)]
+struct Progress {
+    /// When the call began, or its last attempt ended.
+    idle_since: Instant,
+    /// When the first attempt began: the wait for its permit is no part of what repeating takes.
+    first_attempt: Option<Instant>,
+    /// Whether one of its attempts may have been.
+    may_have_been_applied: bool,
+    /// Whether the attempt that is under way was paid for out of the retry budget.
+    paid: bool,
+    /// Whether the provider was asked for another token.
+    asked_again: bool,
+}
+
+/// A permit that is settled as unknown when the attempt is dropped half way.
+#[derive(Debug)]
+struct HeldPermit<'c> {
+    store: &'c StoreLine,
+    permit: Option<Permit>,
+}
+
+impl HeldPermit<'_> {
+    fn settle(mut self, outcome: &PermitOutcome) {
+        if let Some(permit) = self.permit.take() {
+            self.store.budget.settle(permit, outcome);
+        }
+    }
+}
+
+impl Drop for HeldPermit<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.store.budget.settle(permit, &PermitOutcome::Unknown);
+        }
+    }
+}
+
+/// What the budget is told of an attempt.
+fn outcome(result: &Result<Accepted, Failed>) -> PermitOutcome {
+    let failed = match result {
+        Ok(accepted) => {
+            return PermitOutcome::Answered {
+                reading: accepted.meta.budget,
+            };
+        }
+        Err(failed) => failed,
+    };
+    let reading = failed.error.meta().map(|meta| meta.budget);
+    match (failed.failure, reading) {
+        (Failure::NoReply(Delivery::NotSent), _) => PermitOutcome::NotSent,
+        (_, None) => PermitOutcome::Unknown,
+        (
+            Failure::Refused {
+                status: 429,
+                wanted_wait,
+            },
+            Some(reading),
+        ) => PermitOutcome::Refused {
+            reading,
+            wait: wanted_wait,
+        },
+        (_, Some(reading)) => PermitOutcome::Answered { reading },
     }
 }
 
@@ -399,56 +664,13 @@ fn misfit(error: &serde_json::Error) -> String {
     }
 }
 
-impl Transport for Call {
-    fn send<'a>(&'a self, request: Request, _: &'static Operation) -> TransportFuture<'a> {
-        Box::pin(async move {
-            // The SDK's error rides in the transport's; `read_client_error` takes it out again, delivery and all.
-            self.run(request)
-                .await
-                .map_err(|error| TransportError::new(Delivery::Unknown, error))
-        })
-    }
-}
-
 /// Runs `work` up to the deadline; no deadline is one beyond what a clock can hold.
 async fn in_time<T>(
     deadline: Option<tokio::time::Instant>,
     work: impl Future<Output = T>,
-) -> Result<T, TransportError> {
+) -> Option<T> {
     match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, work)
-            .await
-            .map_err(|elapsed| TransportError::timed_out(Delivery::Unknown, elapsed)),
-        None => Ok(work.await),
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
     }
 }
-
-enum Body {
-    Whole(Bytes),
-    TooLong,
-    BrokenOff(TransportError),
-}
-
-impl Body {
-    async fn read(mut response: Response) -> Self {
-        // What a reply says of its length is a reason to stop early, never a reason to reserve.
-        if response
-            .content_length()
-            .is_some_and(|length| length > LONGEST_BODY as u64)
-        {
-            return Self::TooLong;
-        }
-        let mut body = BytesMut::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_BODY => return Self::TooLong,
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Self::Whole(body.freeze()),
-                Err(error) => return Self::BrokenOff(error.into()),
-            }
-        }
-    }
-}
-
-/// How long one attempt may take, from the first byte sent to the last byte read.
-pub(crate) const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);

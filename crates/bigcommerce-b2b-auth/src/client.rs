@@ -6,13 +6,17 @@ use bigcommerce_b2b_auth_api::{Operation, Transport};
 use http::HeaderValue;
 
 use crate::{
-    ChannelId, Clock, Credentials, Environment, Error, LegacyAuthToken, NamesStore, Pace,
+    BudgetLimit, BudgetStatus, CallOptions, ChannelId, Clock, Credentials, Environment, Error,
+    Jitter, LegacyAuthToken, LocalBudgets, NamesStore, Priority, RequestBudgets, RetryBudget,
     RetryPolicy, Secret, StoreAccess, StoreHash,
     base_url::{self, BaseUrl},
-    call::{self, Call},
+    budget::{StoreLine, Stores},
+    call::Call,
     clock::SystemClock,
-    pacing::{Pacer, Pacers},
+    options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
+    retry::{RandomJitter, RetryTokens},
     transport::HttpTransport,
+    watch::Observer,
 };
 
 /// A client of the B2B Edition Authentication API.
@@ -26,7 +30,18 @@ use crate::{
 /// | [`LegacyAuthToken`] | | | yes |
 ///
 /// It is cheap to clone; clones, and clients made by [`for_store`](Self::for_store) and the like, share the connection
-/// pool, the policy, and the pace of each store.
+/// pool, the policy, and the budgets of each store. The request budget of a store is shared even between clients that were
+/// built apart, as long as both have the same address and [`BudgetLimit`], and neither a transport nor a clock of its own.
+///
+/// # Cancelling
+/// A call is the future that `send()` returns. Dropping it ends the call at any point and leaves nothing behind: a place in
+/// the line for the budget is given up, and a request that was under way is counted as spent. Whether that request took
+/// effect is then unknown, which matters for the creation of a server token alone.
+///
+/// # Runtime
+/// Calls run on tokio, current-thread or multi-thread, with its time and I/O drivers enabled. A client can be built outside
+/// of a runtime, and serve several of them, one after the other or at once; its pooled connections belong to the runtime that
+/// opened them.
 ///
 /// ```
 /// use bigcommerce_b2b_auth::Client;
@@ -53,7 +68,7 @@ use crate::{
 pub struct Client<C = StoreAccess> {
     shared: Arc<Shared>,
     credentials: Arc<C>,
-    pacer: Arc<Pacer>,
+    store: Arc<StoreLine>,
 }
 
 /// What clones and relatives of a client have in common.
@@ -65,10 +80,12 @@ pub(crate) struct Shared {
     pub(crate) base_url: BaseUrl,
     pub(crate) user_agent: HeaderValue,
     pub(crate) default_channel: Option<ChannelId>,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) attempt_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
-    pacers: Pacers,
+    pub(crate) jitter: Arc<dyn Jitter>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) record_customer_id: bool,
+    options: Settled,
+    stores: Stores,
 }
 
 impl Client {
@@ -126,15 +143,38 @@ impl<C: Credentials> Client<C> {
         /// What is repeated and after how long.
         #[builder(default)]
         retry: RetryPolicy,
-        /// How fast requests follow one another, for each store.
+        /// How many repetitions the calls to a store have in common.
         #[builder(default)]
-        pace: Pace,
+        retry_budget: RetryBudget,
+        /// How much of each store's request budget this client takes.
+        #[builder(default)]
+        budget_limit: BudgetLimit,
+        /// The budgets themselves, for those who share them further than a process does: in place of `budget_limit`.
+        budgets: Option<Arc<dyn RequestBudgets>>,
+        /// How long a whole call may take: waiting for the budget, attempts, and the waits between them. 2 minutes by
+        /// default.
+        #[builder(default = DEFAULT_DEADLINE)]
+        deadline: Duration,
         /// How long one attempt may take, the reading of the reply included, on tokio's timer. 30 seconds by default.
-        #[builder(default = call::DEFAULT_ATTEMPT_TIMEOUT)]
+        #[builder(default = DEFAULT_ATTEMPT_TIMEOUT)]
         attempt_timeout: Duration,
+        /// Who goes first when calls wait for the budget. Interactive by default.
+        #[builder(default)]
+        priority: Priority,
+        /// Is told what calls do, for metrics.
+        observer: Option<Arc<dyn Observer>>,
+        /// Whether spans name the customer that a token is minted for. They do not by default.
+        #[builder(default)]
+        record_customer_id: bool,
         /// The clock to read and to sleep by. The system's if unset.
-        #[builder(default = Arc::new(SystemClock))]
-        clock: Arc<dyn Clock>,
+        clock: Option<Arc<dyn Clock>>,
+        /// Where the random part of waits comes from. The system's chance if unset.
+        #[builder(default = Arc::new(RandomJitter))]
+        jitter: Arc<dyn Jitter>,
+        /// An HTTP client that is configured by you: proxies, certificates, connection pool, HTTP/2. What the SDK's safety
+        /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections. Headers
+        /// that you make a default of it are sent along; leave credentials out of them.
+        http: Option<reqwest::ClientBuilder>,
         /// What sends requests in place of the client's own [`HttpTransport`]: one that wraps it, or another one altogether.
         /// Whoever gives one answers for redirects (they must not be followed), for TLS, and for what it logs.
         transport: Option<Arc<dyn Transport>>,
@@ -143,12 +183,24 @@ impl<C: Credentials> Client<C> {
             base_url.as_deref().unwrap_or(base_url::PRODUCTION),
             allow_insecure_http,
         )?;
-        if base_url.is_https && transport.is_none() && !cfg!(feature = "rustls") {
+        if base_url.is_https && transport.is_none() && !HAS_TLS {
             return Err(Error::configuration(
-                "https needs TLS: switch on the feature \"rustls\", or give a transport that speaks it",
+                "https needs TLS: switch on one of the features \"rustls\", \"rustls-no-provider\" and \"native-tls\", or \
+                 give a transport that speaks it",
             ));
         }
-        let http = HttpTransport::client(base_url.is_loopback)?;
+        // Clients that were built apart spend from one purse, unless time or the network are not the real ones.
+        let budgets = budgets.unwrap_or_else(|| {
+            if transport.is_none() && clock.is_none() {
+                LocalBudgets::of_process(&base_url.prefix, budget_limit)
+            } else {
+                Arc::new(LocalBudgets::new(budget_limit))
+            }
+        });
+        let http = match http {
+            Some(configured) => HttpTransport::protected(configured)?,
+            None => HttpTransport::client(base_url.is_loopback)?,
+        };
         let far_end =
             transport.unwrap_or_else(|| Arc::new(HttpTransport::with_client(http.clone())));
         let shared = Shared {
@@ -157,10 +209,17 @@ impl<C: Credentials> Client<C> {
             base_url,
             user_agent: user_agent(user_agent_suffix.as_deref())?,
             default_channel,
-            retry,
-            attempt_timeout,
-            clock,
-            pacers: Pacers::new(pace),
+            clock: clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            jitter,
+            observer,
+            record_customer_id,
+            options: Settled {
+                retry,
+                deadline,
+                attempt_timeout,
+                priority,
+            },
+            stores: Stores::new(budgets, RetryTokens::new(retry_budget)),
         };
         Ok(Self::with_shared(Arc::new(shared), credentials))
     }
@@ -191,16 +250,16 @@ impl<C: Credentials> Client<C> {
     }
 
     fn with_shared(shared: Arc<Shared>, credentials: C) -> Self {
-        let pacer = shared.pacers.of(credentials.budget_key());
+        let store = shared.stores.of(credentials.budget_key(), &shared.clock);
         Self {
             shared,
             credentials: Arc::new(credentials),
-            pacer,
+            store,
         }
     }
 
     /// A client of another store, or of this one with other credentials, over the same pool and policy. Each store has a
-    /// pace of its own.
+    /// budget of its own.
     ///
     /// ```
     /// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
@@ -217,18 +276,45 @@ impl<C: Credentials> Client<C> {
         Client::with_shared(Arc::clone(&self.shared), credentials)
     }
 
+    /// What is left of the store's request budget, as far as this process can tell.
+    ///
+    /// ```
+    /// # use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess};
+    /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let sandbox = Sandbox::builder().start().await?;
+    /// # let credentials = StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?;
+    /// # let client = Client::builder().credentials(credentials).base_url(sandbox.base_url()).build()?;
+    /// assert_eq!(client.budget().left, None); // nothing is known before the first reply
+    /// client.mint_storefront_token(CustomerId::new(demo::CUSTOMER_ID)?).send().await?;
+    /// assert_eq!(client.budget().left, Some(149));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn budget(&self) -> BudgetStatus {
+        self.store.budget.status()
+    }
+
     /// The channel that mint and login send when the call names none.
     pub(crate) fn default_channel(&self) -> Option<ChannelId> {
         self.shared.default_channel
     }
 
     /// Starts a call: `secrets` are what its request holds besides the credentials.
-    pub(crate) fn call(&self, operation: &'static Operation, secrets: Vec<Secret>) -> Arc<Call> {
+    pub(crate) fn call(
+        &self,
+        operation: &'static Operation,
+        options: Option<CallOptions>,
+        secrets: Vec<Secret>,
+    ) -> Arc<Call> {
         Call::new(
             operation,
             Arc::clone(&self.shared),
             Arc::clone(&self.credentials) as Arc<dyn crate::credentials::Sealed>,
-            Arc::clone(&self.pacer),
+            Arc::clone(&self.store),
+            self.shared.options.overridden(options),
             secrets,
         )
     }
@@ -242,12 +328,19 @@ impl<C: NamesStore> Client<C> {
     }
 
     /// A client of the same store that authenticates with a legacy `authToken`: it lists and deletes server tokens, and
-    /// keeps to the same pace.
+    /// spends from the same budget.
     #[must_use]
     pub fn with_legacy_auth_token(&self, token: LegacyAuthToken) -> Client<LegacyAuthToken> {
         self.for_store(token.of_store(self.store_hash().clone()))
     }
 }
+
+/// Whether any of the features that bring TLS is on.
+const HAS_TLS: bool = cfg!(any(
+    feature = "rustls",
+    feature = "rustls-no-provider",
+    feature = "native-tls"
+));
 
 fn user_agent(suffix: Option<&str>) -> Result<HeaderValue, Error> {
     let own = concat!("bigcommerce-b2b-auth-rust/", env!("CARGO_PKG_VERSION"));
@@ -281,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn relatives_of_one_store_share_its_pace() {
+    fn relatives_of_one_store_share_its_budget() {
         let client = Client::new("abc123", "token").unwrap();
         let legacy = client.with_legacy_auth_token(LegacyAuthToken::new("legacy").unwrap());
-        assert!(Arc::ptr_eq(&client.pacer, &legacy.pacer));
+        assert!(Arc::ptr_eq(&client.store, &legacy.store));
         let hash_only = client.for_store(StoreHash::new("abc123").unwrap());
-        assert!(Arc::ptr_eq(&client.pacer, &hash_only.pacer));
+        assert!(Arc::ptr_eq(&client.store, &hash_only.store));
         let other = client.for_store(StoreHash::new("def456").unwrap());
-        assert!(!Arc::ptr_eq(&client.pacer, &other.pacer));
+        assert!(!Arc::ptr_eq(&client.store, &other.store));
     }
 
     #[test]

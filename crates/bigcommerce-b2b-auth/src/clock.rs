@@ -12,8 +12,9 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The clock of a client: wall time, monotonic time, and sleep.
 ///
-/// The default is the system's clock and tokio's timer. Replace it to see or to shorten the waits for turns and
-/// repetitions. The time-out of an attempt is not among them: it runs on tokio's timer, which a test can pause.
+/// The default is the system's clock and tokio's timer. Replace it to see or to shorten the waits for the budget and for
+/// repetitions. What ends an attempt or a call that takes too long is not among them: that runs on tokio's timer, which a
+/// test can pause.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Wall time, which token expiry is measured by.
     fn now(&self) -> SystemTime;
@@ -21,7 +22,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Monotonic time, which waits are measured by.
     fn instant(&self) -> Instant;
 
-    /// Completes when `duration` has passed on this clock.
+    /// Completes when `duration` has passed on this clock: afterwards, [`instant`](Self::instant) is at least that much later
+    /// than before.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 

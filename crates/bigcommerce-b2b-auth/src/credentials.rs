@@ -1,11 +1,9 @@
 //! Credentials as types. An operation is a method of `Client<C>` only where `C` has what it needs, and no type holds the
 //! current and the legacy pair together: sending both has "unexpected results", so it cannot be written down.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use http::HeaderValue;
-
-use crate::{Environment, Error, Secret};
+use crate::{Environment, Error, Secret, SecretProvider, secret_provider::header_safe};
 
 /// The hash that names a store. By itself it exchanges a session JWT and creates a server token; and it logs in, as known
 /// clients do, although the vendor's document asks for an access token there.
@@ -46,11 +44,23 @@ impl fmt::Display for StoreHash {
 
 /// A store and its access token: the current way to authenticate, and what most clients hold.
 ///
-/// The access token belongs to an API account of the store with the B2B Edition scope "modify". It does not expire.
+/// The access token belongs to an API account of the store with the B2B Edition scope "modify". It does not expire, but it
+/// can be replaced: [`StoreAccess::from_provider`] takes it from where the newest one is.
 #[derive(Debug, Clone)]
 pub struct StoreAccess {
     store_hash: StoreHash,
-    access_token: Secret,
+    access_token: Token,
+}
+
+#[expect(
+    unnameable_types,
+    reason = "what a sealed trait returns has to be public, and is of no use to anybody else"
+)]
+/// A token: one that stays, or one that is asked for.
+#[derive(Debug, Clone)]
+pub enum Token {
+    Fixed(Secret),
+    Provided(Arc<dyn SecretProvider>),
 }
 
 impl StoreAccess {
@@ -64,40 +74,63 @@ impl StoreAccess {
     ) -> Result<Self, Error> {
         Ok(Self {
             store_hash: StoreHash::new(store_hash)?,
-            access_token: header_safe(access_token.into(), "access token")?,
+            access_token: Token::Fixed(header_safe(access_token.into(), "access token")?),
+        })
+    }
+
+    /// Pairs a store hash with whatever knows the store's access token at the moment, so that the token can be replaced
+    /// without building the client anew.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+    /// use bigcommerce_b2b_auth::{Client, RotatingSecret, StoreAccess};
+    ///
+    /// let token = RotatingSecret::new("the access token of today");
+    /// let client = Client::builder().credentials(StoreAccess::from_provider("abc123", token.clone())?).build()?;
+    /// token.set("the access token of tomorrow");
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the store hash is empty or no header could carry it.
+    pub fn from_provider(
+        store_hash: impl Into<String>,
+        provider: impl SecretProvider,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            store_hash: StoreHash::new(store_hash)?,
+            access_token: Token::Provided(Arc::new(provider)),
         })
     }
 }
 
 impl Sealed for StoreHash {
-    fn header(&self, name: &str) -> Option<&str> {
-        (name == "X-Store-Hash").then_some(self.as_str())
+    fn store_hash_header(&self) -> Option<&str> {
+        Some(self.as_str())
+    }
+
+    fn token(&self) -> Option<(&'static str, &Token)> {
+        None
     }
 
     fn budget_key(&self) -> Option<&str> {
         Some(self.as_str())
     }
-
-    fn secrets(&self) -> Option<&Secret> {
-        None
-    }
 }
 
 impl Sealed for StoreAccess {
-    fn header(&self, name: &str) -> Option<&str> {
-        match name {
-            "X-Store-Hash" => Some(self.store_hash.as_str()),
-            "X-Auth-Token" => Some(self.access_token.expose_secret()),
-            _ => None,
-        }
+    fn store_hash_header(&self) -> Option<&str> {
+        Some(self.store_hash.as_str())
+    }
+
+    fn token(&self) -> Option<(&'static str, &Token)> {
+        Some(("X-Auth-Token", &self.access_token))
     }
 
     fn budget_key(&self) -> Option<&str> {
         Some(self.store_hash.as_str())
-    }
-
-    fn secrets(&self) -> Option<&Secret> {
-        Some(&self.access_token)
     }
 }
 
@@ -106,7 +139,7 @@ impl Sealed for StoreAccess {
 /// The vendor deprecated it as of 30 September 2025.
 #[derive(Debug, Clone)]
 pub struct LegacyAuthToken {
-    token: Secret,
+    token: Token,
     store_hash: Option<StoreHash>,
 }
 
@@ -117,9 +150,18 @@ impl LegacyAuthToken {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when it is empty or no header could carry it.
     pub fn new(token: impl Into<Secret>) -> Result<Self, Error> {
         Ok(Self {
-            token: header_safe(token.into(), "authToken")?,
+            token: Token::Fixed(header_safe(token.into(), "authToken")?),
             store_hash: None,
         })
+    }
+
+    /// Takes the token from whatever knows it at the moment, as [`StoreAccess::from_provider`] does.
+    #[must_use]
+    pub fn from_provider(provider: impl SecretProvider) -> Self {
+        Self {
+            token: Token::Provided(Arc::new(provider)),
+            store_hash: None,
+        }
     }
 
     /// Says which store the token belongs to. The hash is not sent: it is what clients share a store's budget by.
@@ -131,16 +173,16 @@ impl LegacyAuthToken {
 }
 
 impl Sealed for LegacyAuthToken {
-    fn header(&self, name: &str) -> Option<&str> {
-        (name == "authToken").then(|| self.token.expose_secret())
+    fn store_hash_header(&self) -> Option<&str> {
+        None
+    }
+
+    fn token(&self) -> Option<(&'static str, &Token)> {
+        Some(("authToken", &self.token))
     }
 
     fn budget_key(&self) -> Option<&str> {
         self.store_hash.as_ref().map(StoreHash::as_str)
-    }
-
-    fn secrets(&self) -> Option<&Secret> {
-        Some(&self.token)
     }
 }
 
@@ -193,7 +235,7 @@ impl NamesStore for StoreHash {
 pub(crate) use sealed::Sealed;
 
 mod sealed {
-    use crate::Secret;
+    use super::Token;
 
     #[expect(
         unnameable_types,
@@ -201,29 +243,15 @@ mod sealed {
     )]
     /// What the request path asks of credentials. Not for use outside of this crate: it may change at any time.
     pub trait Sealed: std::fmt::Debug + Send + Sync + 'static {
-        /// The value of a credential header, if these credentials have it.
-        fn header(&self, name: &str) -> Option<&str>;
+        /// The value of `X-Store-Hash`, if these credentials send it.
+        fn store_hash_header(&self) -> Option<&str>;
+
+        /// The token among them, with the header that carries it.
+        fn token(&self) -> Option<(&'static str, &Token)>;
 
         /// What clients share a budget by: the store hash, where it is known.
         fn budget_key(&self) -> Option<&str>;
-
-        /// The secret among them, to be kept out of every message.
-        fn secrets(&self) -> Option<&Secret>;
     }
-}
-
-fn header_safe(secret: Secret, called: &str) -> Result<Secret, Error> {
-    if secret.is_empty() {
-        return Err(Error::invalid_input(format!("the {called} is empty")));
-    }
-    // Spaces at the ends would be cut off on the wire: they are always a slip of copy and paste.
-    let text = secret.expose_secret();
-    if HeaderValue::from_str(text).is_err() || text.trim() != text || !text.is_ascii() {
-        return Err(Error::invalid_input(format!(
-            "the {called} holds a line break, a control character, a letter outside ASCII, or a space at an end"
-        )));
-    }
-    Ok(secret)
 }
 
 #[cfg(test)]

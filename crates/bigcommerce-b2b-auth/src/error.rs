@@ -17,11 +17,13 @@ pub struct Error(Box<Inner>);
 pub enum ErrorKind {
     /// An argument cannot be sent. Nothing was.
     InvalidInput,
+    /// The provider of a credential had none. Nothing was sent.
+    CredentialsUnavailable,
     /// A client cannot be built from this configuration.
     Configuration,
     /// No connection came about. Nothing was sent.
     Connect,
-    /// Time ran out.
+    /// Time ran out: for an attempt, or for the call as a whole.
     Timeout,
     /// The connection broke after the request may have been sent.
     Interrupted,
@@ -31,7 +33,9 @@ pub enum ErrorKind {
     Forbidden,
     /// 404: no such thing, or no such address.
     NotFound,
-    /// 429: the store's request budget is spent.
+    /// The store's request budget is spent. Either the service said so, with a 429, or no permit would have come before the
+    /// call's deadline: then [`status`](Error::status) is `None`, and [`attempts`](Error::attempts) tells whether anything was
+    /// sent.
     RateLimited,
     /// Any other 4xx, or such a code in the body of a success status.
     Rejected,
@@ -59,6 +63,8 @@ struct Inner {
     retryable: bool,
     meta: Option<ReplyMeta>,
     attempts: u32,
+    elapsed: Duration,
+    out_of_repetitions: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -77,6 +83,8 @@ impl Error {
             retryable: false,
             meta: None,
             attempts: 0,
+            elapsed: Duration::ZERO,
+            out_of_repetitions: false,
             source: None,
         }))
     }
@@ -133,9 +141,23 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+    pub(crate) fn with_effort(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = attempts;
+        self.0.elapsed = elapsed;
         self
+    }
+
+    /// It was not tried again because the retry budget of the store was spent.
+    pub(crate) fn out_of_repetitions(&mut self) {
+        self.0.out_of_repetitions = true;
+    }
+
+    pub(crate) fn wait_at_least(&mut self, wait: Duration) {
+        self.0.retry_after = self.0.retry_after.max(Some(wait));
+    }
+
+    pub(crate) fn take_meta(&mut self) -> Option<ReplyMeta> {
+        self.0.meta.take()
     }
 
     pub(crate) fn maybe_applied(mut self, applied: bool) -> Self {
@@ -200,15 +222,16 @@ impl Error {
         self.0.retryable
     }
 
-    /// How long the service asked to wait, if it did.
+    /// How long to wait before it is worth another try: what the service asked for, or in how long there would have been a
+    /// permit. `None` when neither is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the service may have done what was asked although the call failed: when it broke off after it was sent, on
-    /// a 408, a redirect or a 5xx, and when a success could not be read. `false` says that the service refused it, or that
-    /// it was not sent.
+    /// Whether the service may have done what was asked although the call failed: when an attempt broke off after it was
+    /// sent, on a 408, a redirect or a 5xx, and when a success could not be read. `false` says that the service refused each
+    /// attempt, or that it was not sent.
     #[must_use]
     pub fn may_have_been_applied(&self) -> bool {
         self.0.may_have_been_applied
@@ -220,7 +243,13 @@ impl Error {
         self.meta()?.request_id.as_deref()
     }
 
-    /// Status, identifiers, date and budget of the reply, if there was one.
+    /// `Trace-Id` of the reply.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        self.meta()?.trace_id.as_deref()
+    }
+
+    /// Status, identifiers, date and budget of the last reply, if there was one.
     #[must_use]
     pub fn meta(&self) -> Option<&ReplyMeta> {
         self.0.meta.as_ref()
@@ -230,6 +259,12 @@ impl Error {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
+    }
+
+    /// How long the call took, the waits for the budget and between attempts included. Zero when there was no call.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed
     }
 
     /// What to do about it, for the misconfigurations that are known.
@@ -263,7 +298,17 @@ impl fmt::Display for Error {
             facts.push(format!("request id {id}"));
         }
         if inner.attempts > 1 {
-            facts.push(format!("{} attempts", inner.attempts));
+            // In tenths of a second, so that a text stays a text and not a measurement.
+            let seconds = inner.elapsed.as_millis() / 100;
+            facts.push(format!(
+                "{} attempts in {}.{} s",
+                inner.attempts,
+                seconds / 10,
+                seconds % 10
+            ));
+        }
+        if inner.out_of_repetitions {
+            facts.push("not tried again: the retry budget is spent".to_owned());
         }
         if !facts.is_empty() {
             write!(f, " [{}]", facts.join(", "))?;
@@ -287,7 +332,9 @@ impl fmt::Debug for Error {
             .field("message", &inner.message)
             .field("reason", &inner.reason)
             .field("request_id", &self.request_id())
+            .field("trace_id", &self.trace_id())
             .field("attempts", &inner.attempts)
+            .field("elapsed", &inner.elapsed)
             .field("retryable", &inner.retryable)
             .field("retry_after", &inner.retry_after)
             .field("may_have_been_applied", &inner.may_have_been_applied)

@@ -3,8 +3,8 @@
 use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
-    ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken, input::filled_secret,
-    token,
+    CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
+    input::filled_secret, token,
 };
 
 #[bon::bon]
@@ -45,9 +45,11 @@ impl<C: NamesStore> Client<C> {
         #[builder(start_fn, into)] session_jwt: Secret,
         /// The channel of the session, in a store with several storefronts. Leave it out in a store with one.
         channel: Option<ChannelId>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<StorefrontToken>, Error> {
         let jwt = filled_secret("session JWT", &session_jwt)?.to_body();
-        let call = self.call(&operations::GET_AUTH_STOREFRONT, vec![session_jwt]);
+        let call = self.call(&operations::GET_AUTH_STOREFRONT, options, vec![session_jwt]);
         let result = call
             .api()
             .get_auth_storefront(channel.map(ChannelId::get), &jwt)

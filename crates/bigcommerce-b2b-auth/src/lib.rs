@@ -57,7 +57,11 @@
 //! Calls run on tokio, with its time driver enabled. Dropping a call's future stops it; whether a request that was under
 //! way took effect is then unknown.
 
+mod attempt;
 mod base_url;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod budget;
 mod call;
 mod claims;
 mod client;
@@ -67,20 +71,29 @@ mod envelope;
 mod environment;
 mod error;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hint;
 mod ids;
 mod input;
 mod login;
 mod mint;
-mod pacing;
+mod options;
 mod redact;
 mod reply;
 mod retry;
 mod secret;
+mod secret_provider;
 mod server_tokens;
 mod token;
 pub mod transport;
+pub mod watch;
 
+pub use budget::{
+    BudgetLimit, BudgetStatus, LocalBudgets, Permit, PermitAsk, PermitFuture, PermitOutcome,
+    Priority, RequestBudget, RequestBudgets, TooLate,
+};
 pub use claims::Claims;
 pub use client::{Client, ClientBuilder, client_builder};
 pub use clock::{Clock, Sleep};
@@ -93,10 +106,11 @@ pub use hint::Hint;
 pub use ids::{ChannelId, CustomerId, ServerTokenId};
 pub use login::LogInStorefrontUser;
 pub use mint::{CustomerAccessToken, MintStorefrontToken};
-pub use pacing::Pace;
+pub use options::{CallOptions, CallOptionsBuilder};
 pub use reply::{BudgetReading, Reply, ReplyMeta};
-pub use retry::{RetryPolicy, RetryPolicyBuilder};
+pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPolicyBuilder};
 pub use secret::Secret;
+pub use secret_provider::{RotatingSecret, SecretFuture, SecretProvider};
 pub use server_tokens::{
     AllServerTokens, CreateServerToken, DeleteServerToken, ListServerTokens, ServerTokenPage,
     ServerTokenStream,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
-    ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
+    CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
     input::{Life, filled, filled_secret},
     token,
 };
@@ -67,6 +67,8 @@ impl<C: NamesStore> Client<C> {
         begin_at: Option<SystemTime>,
         /// Until when the token is valid, in whole seconds. A day if unset.
         end_at: Option<SystemTime>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<StorefrontToken>, Error> {
         let life = Life::new(begin_at, end_at)?;
         let body = types::PostAuthCustomerRequest {
@@ -78,7 +80,7 @@ impl<C: NamesStore> Client<C> {
             password: filled_secret("password", &password)?.to_body(),
             store_hash: self.store_hash().as_str().to_owned(),
         };
-        let call = self.call(&operations::POST_AUTH_CUSTOMER, vec![password]);
+        let call = self.call(&operations::POST_AUTH_CUSTOMER, options, vec![password]);
         let result = call.api().post_auth_customer(&body).await;
         call.finish(result, |reply, meta| {
             // In full, so that a field that the document gains stops the build here.

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::SystemTime};
 use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
-    ChannelId, Client, CustomerId, Error, Reply, Secret, StoreAccess, StorefrontToken,
+    CallOptions, ChannelId, Client, CustomerId, Error, Reply, Secret, StoreAccess, StorefrontToken,
     input::filled_secret, token,
 };
 
@@ -46,6 +46,8 @@ impl Client<StoreAccess> {
         channel: Option<ChannelId>,
         /// A customer access token of the same customer, to be associated with the storefront token.
         customer_access_token: Option<CustomerAccessToken>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<StorefrontToken>, Error> {
         if let Some(token) = &customer_access_token {
             filled_secret("customer access token", &token.value)?;
@@ -59,7 +61,12 @@ impl Client<StoreAccess> {
             channel_id: channel.or(self.default_channel()).map(ChannelId::get),
             customer_access_token: customer_access_token.map(Into::into),
         };
-        let call = self.call(&operations::POST_AUTH_CUSTOMERS_STOREFRONT, secrets);
+        let call = self.call(
+            &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
+            options,
+            secrets,
+        );
+        call.concerns(customer);
         let result = call.api().post_auth_customers_storefront(&body).await;
         call.finish(result, |reply, meta| {
             // In full, so that a field that the document gains stops the build here.

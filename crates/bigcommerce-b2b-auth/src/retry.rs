@@ -1,20 +1,38 @@
 //! When a failed attempt is made again, and after how long. What may be repeated depends on the operation: making a
 //! storefront token twice does no harm, making a server token twice leaves one behind.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bigcommerce_b2b_auth_api::{Delivery, Operation, operations};
 
+use crate::watch::RetryCause;
+
 /// How often and how patiently a call is repeated.
 ///
-/// Repeated is what surely did not happen: a request that found no connection, and one that was refused with 429 by a
-/// service that says how long to wait.
+/// Repeated is what may pass by itself and does no harm twice:
+///
+/// | what happened | creating a server token | everything else |
+/// |---|---|---|
+/// | no connection, so that nothing was sent | repeated | repeated |
+/// | 429, or 425: the request was not taken | repeated | repeated |
+/// | the connection broke or time ran out after something was sent | not repeated | repeated |
+/// | 408 and 5xx (but 501 and 505), as a status or as the code in the body of a success | not repeated | repeated |
+/// | anything else | not repeated | not repeated |
+///
+/// Where the service names a time, by `Retry-After`, `X-Retry-After` or, with a 429, its budget headers, the longest of
+/// them is waited. Otherwise the wait is drawn at random between zero and a bound that doubles each time. A wait that
+/// would end after [`total_time`](RetryPolicyBuilder::total_time) or the call's deadline is not begun: the error comes at
+/// once, and [`Error::retry_after`](crate::Error::retry_after) has the time that the service named.
 ///
 /// ```
 /// use std::time::Duration;
 /// use bigcommerce_b2b_auth::RetryPolicy;
 ///
-/// let patient = RetryPolicy::builder().max_attempts(5).longest_wait(Duration::from_secs(120)).build();
+/// let patient = RetryPolicy::builder().max_attempts(8).total_time(Duration::from_secs(300)).build();
 /// # drop((patient, RetryPolicy::none()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, bon::Builder)]
@@ -22,16 +40,26 @@ use bigcommerce_b2b_auth_api::{Delivery, Operation, operations};
     /// Builds a [`RetryPolicy`].
 }))]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included. 3 by default; 1 or 0 never repeats.
-    #[builder(default = 3)]
+    /// Attempts in all, the first included. 4 by default; 1 or 0 never repeats.
+    #[builder(default = 4)]
     max_attempts: u32,
-    /// The longest single wait, also of the doubling ones. A service that asks for more gets no further attempt: the error
-    /// tells what it asked for. 60 seconds by default.
-    #[builder(default = Duration::from_secs(60))]
-    longest_wait: Duration,
-    /// The wait before the first repetition when the service does not ask for one; it doubles each time. 250 ms by default.
+    /// The bound of the random wait before the first repetition; it doubles each time. 250 ms by default.
     #[builder(default = Duration::from_millis(250))]
     first_wait: Duration,
+    /// What the doubling bound stops at. What the service asks for is not held to it. 20 seconds by default.
+    #[builder(default = Duration::from_secs(20))]
+    longest_wait: Duration,
+    /// No attempt begins later than this after the first one did. 90 seconds by default.
+    #[builder(default = Duration::from_secs(90))]
+    total_time: Duration,
+    /// How long to wait at least after a 500. The vendor's advice is three to five further tries, at least a minute apart:
+    /// [`RetryPolicy::as_the_vendor_advises`]. Nothing of its own by default.
+    #[builder(default)]
+    least_wait_after_500: Duration,
+    /// Whether repetitions draw from the [retry budget](RetryBudget) that the calls to a store have in common. They do by
+    /// default.
+    #[builder(default = true)]
+    within_retry_budget: bool,
 }
 
 impl Default for RetryPolicy {
@@ -47,25 +75,187 @@ impl RetryPolicy {
         Self::builder().max_attempts(1).build()
     }
 
-    /// How long to wait before the next attempt; `None` ends the call. `attempt` counts from 1.
-    pub(crate) fn wait_before_next(&self, attempt: u32, failure: &Failure) -> Option<Duration> {
-        if attempt >= self.max_attempts {
-            return None;
+    /// The vendor's advice on a 500: five further tries, at least a minute apart. Such a call takes up to six minutes, so
+    /// its deadline has to be raised too.
+    #[must_use]
+    pub fn as_the_vendor_advises() -> Self {
+        Self::builder()
+            .max_attempts(6)
+            .least_wait_after_500(Duration::from_secs(60))
+            .total_time(Duration::from_secs(6 * 60))
+            .build()
+    }
+
+    /// What to do after a failed attempt.
+    pub(crate) fn decide(&self, failed: &FailedAttempt, jitter: &dyn Jitter) -> Decision {
+        let FailedAttempt {
+            operation,
+            failure,
+            attempt,
+            elapsed,
+            time_left,
+        } = *failed;
+        let repeatable = failure.is_retryable(operation);
+        if !repeatable || attempt >= self.max_attempts {
+            return Decision::Stop;
         }
-        let wait = match failure {
-            Failure::NoReply(Delivery::NotSent) => {
-                let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-                self.first_wait
-                    .saturating_mul(doubled)
-                    .min(self.longest_wait)
-            }
-            Failure::Refused {
-                status: 429,
-                wanted_wait: Some(wait),
-            } => *wait,
-            _ => return None,
+        let wait = self.wait(failure, attempt, jitter);
+        // A wait that ends at the deadline leaves no time for an attempt.
+        let in_time = elapsed.saturating_add(wait) <= self.total_time
+            && time_left.is_none_or(|left| wait < left);
+        if !in_time {
+            return Decision::Stop;
+        }
+        Decision::Repeat { wait }
+    }
+
+    fn wait(&self, failure: Failure, attempt: u32, jitter: &dyn Jitter) -> Duration {
+        if let Failure::Refused {
+            wanted_wait: Some(wait),
+            ..
+        } = failure
+        {
+            return wait;
+        }
+        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
+        let bound = self
+            .first_wait
+            .saturating_mul(doubled)
+            .min(self.longest_wait);
+        let drawn = bound.mul_f64(jitter.fraction().clamp(0.0, 1.0));
+        if matches!(failure, Failure::Refused { status: 500, .. }) {
+            // The draw comes on top, or those who failed together would come back together.
+            return self.least_wait_after_500.saturating_add(drawn);
+        }
+        drawn
+    }
+
+    /// Whether a repetition after this failure has to be paid for.
+    pub(crate) fn charges(&self, failure: Failure) -> bool {
+        // A refusal for want of budget stops everybody by itself: it cannot be multiplied.
+        self.within_retry_budget && !failure.is_throttled()
+    }
+}
+
+/// An attempt that failed, as far as repeating it goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailedAttempt {
+    pub(crate) operation: &'static Operation,
+    pub(crate) failure: Failure,
+    /// Counts from 1.
+    pub(crate) attempt: u32,
+    /// Since the first attempt began.
+    pub(crate) elapsed: Duration,
+    /// Until the call's deadline.
+    pub(crate) time_left: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Repeat { wait: Duration },
+    Stop,
+}
+
+/// Chance for the waits between attempts, so that those who fail together do not come back together.
+pub trait Jitter: fmt::Debug + Send + Sync + 'static {
+    /// A number from 0 to 1: which part of the longest possible wait is waited.
+    fn fraction(&self) -> f64;
+}
+
+/// Chance from the operating system's seed.
+#[derive(Debug, Default)]
+pub(crate) struct RandomJitter;
+
+impl Jitter for RandomJitter {
+    fn fraction(&self) -> f64 {
+        fastrand::f64()
+    }
+}
+
+/// How many repetitions the calls to one store have in common, so that an outage is not multiplied.
+///
+/// A repetition costs one; a call that succeeds after a repetition gets that one back, and one that succeeds at once adds
+/// a fifth, up to what there was at first. While the service works, there is always enough; while it does not, what was
+/// saved up is spent once, and then each call makes one attempt.
+///
+/// ```
+/// use bigcommerce_b2b_auth::RetryBudget;
+///
+/// let strict = RetryBudget::of(5);
+/// # drop((strict, RetryBudget::default()));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryBudget {
+    repetitions: u32,
+}
+
+impl RetryBudget {
+    /// This many repetitions without a success in between.
+    #[must_use]
+    pub fn of(repetitions: u32) -> Self {
+        Self { repetitions }
+    }
+}
+
+impl Default for RetryBudget {
+    /// 50 repetitions.
+    fn default() -> Self {
+        Self::of(50)
+    }
+}
+
+/// What is left of a [`RetryBudget`], in fifths of a repetition.
+#[derive(Debug)]
+pub(crate) struct RetryTokens {
+    most: u64,
+    left: AtomicU64,
+}
+
+impl RetryTokens {
+    const REPETITION: u64 = 5;
+    const SUCCESS_AT_ONCE: u64 = 1;
+
+    pub(crate) fn new(budget: RetryBudget) -> Self {
+        let most = u64::from(budget.repetitions) * Self::REPETITION;
+        Self {
+            most,
+            left: AtomicU64::new(most),
+        }
+    }
+
+    /// As many again as this had at first.
+    pub(crate) fn full(&self) -> Self {
+        Self {
+            most: self.most,
+            left: AtomicU64::new(self.most),
+        }
+    }
+
+    /// Pays for a repetition, if there is enough.
+    pub(crate) fn pay(&self) -> bool {
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(Self::REPETITION)
+            })
+            .is_ok()
+    }
+
+    /// Books a call that succeeded; `paid` says whether its last attempt was one that was paid for.
+    pub(crate) fn earn(&self, paid: bool) {
+        let earned = if paid {
+            Self::REPETITION
+        } else {
+            Self::SUCCESS_AT_ONCE
         };
-        (wait <= self.longest_wait).then_some(wait)
+        // Nearly always there is nothing to add, and nothing to be written that other cores would have to hear of.
+        if self.left.load(Ordering::Relaxed) >= self.most {
+            return;
+        }
+        let _ = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some((left + earned).min(self.most))
+            });
     }
 }
 
@@ -94,22 +284,65 @@ impl Failure {
         }
     }
 
-    /// Whether the failure passes by itself, and the operation can be repeated without doing harm.
+    /// Whether the failure may pass by itself, and the operation can be repeated without doing harm.
     pub(crate) fn is_retryable(self, operation: &Operation) -> bool {
         let passes = match self {
             Self::NoReply(_) => true,
             Self::Unreadable => false,
+            // 501 and 505 say what the service cannot do, and will not learn in a minute.
             Self::Refused { status, .. } => {
-                matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 507)
+                matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
             }
         };
-        passes && (may_repeat(operation) || !self.may_have_been_applied())
+        passes && (Repeating::of(operation) == Repeating::Harmless || !self.may_have_been_applied())
+    }
+
+    /// Whether it was refused for want of budget.
+    pub(crate) fn is_throttled(self) -> bool {
+        matches!(self, Self::Refused { status: 429, .. })
+    }
+
+    /// The failure in a word, for those who watch.
+    pub(crate) fn cause(self) -> RetryCause {
+        match self {
+            Self::NoReply(Delivery::NotSent) => RetryCause::NotSent,
+            Self::NoReply(_) | Self::Unreadable => RetryCause::NoReply,
+            Self::Refused { status: 429, .. } => RetryCause::Throttled,
+            Self::Refused { status: 500.., .. } => RetryCause::ServerError,
+            Self::Refused { .. } => RetryCause::Refused,
+        }
     }
 }
 
-/// Creating a server token leaves one behind each time; everything else can be done twice.
-fn may_repeat(operation: &Operation) -> bool {
-    operation.id != operations::POST_AUTH_BACKEND.id
+/// What repeating an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeating {
+    /// Done twice it is as if it were done once, or what is left over expires by itself.
+    Harmless,
+    /// Each time leaves something behind.
+    LeavesOneEach,
+}
+
+/// What is known of each operation. One that is not here is taken for the harmful kind.
+const REPEATING: [(&Operation, Repeating); 6] = [
+    (
+        &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
+        Repeating::Harmless,
+    ),
+    (&operations::POST_AUTH_CUSTOMER, Repeating::Harmless),
+    (&operations::GET_AUTH_STOREFRONT, Repeating::Harmless),
+    (&operations::GET_BACKEND_TOKENS, Repeating::Harmless),
+    (&operations::DELETE_AUTH_BACKEND, Repeating::Harmless),
+    (&operations::POST_AUTH_BACKEND, Repeating::LeavesOneEach),
+];
+
+impl Repeating {
+    fn of(operation: &Operation) -> Self {
+        REPEATING
+            .iter()
+            .find(|(known, _)| known.id == operation.id)
+            .map_or(Self::LeavesOneEach, |(_, repeating)| *repeating)
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +350,19 @@ mod tests {
     use super::*;
 
     const NOT_SENT: Failure = Failure::NoReply(Delivery::NotSent);
+    const NO_REPLY: Failure = Failure::NoReply(Delivery::Unknown);
+    const MINT: &Operation = &operations::POST_AUTH_CUSTOMERS_STOREFRONT;
+    const CREATE: &Operation = &operations::POST_AUTH_BACKEND;
+
+    /// Always the same part of the longest possible wait.
+    #[derive(Debug)]
+    struct Part(f64);
+
+    impl Jitter for Part {
+        fn fraction(&self) -> f64 {
+            self.0
+        }
+    }
 
     fn refused(status: u16, wait: Option<u64>) -> Failure {
         Failure::Refused {
@@ -125,61 +371,241 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_connection_is_tried_again_after_doubling_waits() {
-        let policy = RetryPolicy::builder().max_attempts(40).build();
-        let waits: Vec<_> = [1, 2, 3, 39]
-            .map(|attempt| {
-                policy
-                    .wait_before_next(attempt, &NOT_SENT)
-                    .unwrap()
-                    .as_millis()
-            })
-            .into();
-        assert_eq!(waits, [250, 500, 1000, 60_000]);
-        assert_eq!(policy.wait_before_next(40, &NOT_SENT), None);
-    }
-
-    #[test]
-    fn a_429_is_tried_again_when_it_says_when_and_that_is_soon_enough() {
-        let policy = RetryPolicy::default();
-        assert_eq!(
-            policy.wait_before_next(1, &refused(429, Some(7))),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(policy.wait_before_next(1, &refused(429, Some(61))), None);
-        assert_eq!(policy.wait_before_next(1, &refused(429, None)), None);
-    }
-
-    #[test]
-    fn nothing_else_is_tried_again() {
-        let policy = RetryPolicy::default();
-        for failure in [
-            Failure::NoReply(Delivery::Unknown),
-            refused(500, Some(1)),
-            refused(400, Some(1)),
-        ] {
-            assert_eq!(policy.wait_before_next(1, &failure), None, "{failure:?}");
+    fn first(failure: Failure) -> FailedAttempt {
+        FailedAttempt {
+            operation: MINT,
+            failure,
+            attempt: 1,
+            elapsed: Duration::ZERO,
+            time_left: None,
         }
-        assert_eq!(RetryPolicy::none().wait_before_next(1, &NOT_SENT), None);
+    }
+
+    fn wait_of(policy: &RetryPolicy, failed: FailedAttempt, part: f64) -> Option<Duration> {
+        match policy.decide(&failed, &Part(part)) {
+            Decision::Repeat { wait } => Some(wait),
+            Decision::Stop => None,
+        }
     }
 
     #[test]
-    fn creating_a_server_token_is_retryable_only_when_it_surely_did_not_happen() {
-        let create = &operations::POST_AUTH_BACKEND;
-        let mint = &operations::POST_AUTH_CUSTOMERS_STOREFRONT;
+    fn the_table_has_every_operation_and_only_creating_leaves_something_behind() {
+        for operation in operations::ALL {
+            assert!(
+                REPEATING.iter().any(|(known, _)| known.id == operation.id),
+                "say what repeating {} does",
+                operation.id
+            );
+            let harmless = Repeating::of(operation) == Repeating::Harmless;
+            assert_eq!(harmless, operation.id != CREATE.id, "{}", operation.id);
+        }
+        let mut unknown = *MINT;
+        unknown.id = "post-something-new";
+        assert_eq!(Repeating::of(&unknown), Repeating::LeavesOneEach);
+    }
+
+    #[test]
+    fn what_may_be_repeated_by_failure_and_operation() {
         for (failure, of_create, of_mint) in [
             (NOT_SENT, true, true),
-            (Failure::NoReply(Delivery::Unknown), false, true),
+            (NO_REPLY, false, true),
+            (Failure::Unreadable, false, false),
+            (refused(307, None), false, false),
+            (refused(400, None), false, false),
+            (refused(401, None), false, false),
+            (refused(404, None), false, false),
+            (refused(408, None), false, true),
+            (refused(425, None), true, true),
             (refused(429, None), true, true),
             (refused(500, None), false, true),
             (refused(501, None), false, false),
-            (refused(404, None), false, false),
-            (refused(408, None), false, true),
-            (Failure::Unreadable, false, false),
+            (refused(502, None), false, true),
+            (refused(503, Some(1)), false, true),
+            (refused(504, None), false, true),
+            (refused(505, None), false, false),
+            (refused(507, None), false, true),
+            (refused(599, None), false, true),
         ] {
-            assert_eq!(failure.is_retryable(create), of_create, "{failure:?}");
-            assert_eq!(failure.is_retryable(mint), of_mint, "{failure:?}");
+            assert_eq!(failure.is_retryable(CREATE), of_create, "{failure:?}");
+            assert_eq!(failure.is_retryable(MINT), of_mint, "{failure:?}");
+            let decided = RetryPolicy::default().decide(&first(failure), &Part(1.0));
+            assert_eq!(decided != Decision::Stop, of_mint, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn what_may_have_happened_by_failure() {
+        for (failure, applied) in [
+            (NOT_SENT, false),
+            (NO_REPLY, true),
+            (Failure::Unreadable, true),
+            (refused(299, None), false),
+            (refused(300, None), true),
+            (refused(399, None), true),
+            (refused(400, None), false),
+            (refused(408, None), true),
+            (refused(429, None), false),
+            (refused(500, None), true),
+        ] {
+            assert_eq!(failure.may_have_been_applied(), applied, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_bound_doubles_up_to_the_longest_and_the_wait_is_drawn_below_it() {
+        let policy = RetryPolicy::builder()
+            .max_attempts(100)
+            .total_time(Duration::MAX)
+            .build();
+        for (attempt, bound) in [
+            (1, 250),
+            (2, 500),
+            (3, 1000),
+            (7, 16_000),
+            (8, 20_000),
+            (99, 20_000),
+        ] {
+            let failed = FailedAttempt {
+                attempt,
+                ..first(NO_REPLY)
+            };
+            for (part, expected) in [
+                (0.0, 0),
+                (0.5, bound / 2),
+                (1.0, bound),
+                (7.0, bound),
+                (-1.0, 0),
+            ] {
+                assert_eq!(
+                    wait_of(&policy, failed, part),
+                    Some(Duration::from_millis(expected)),
+                    "attempt {attempt}, {part}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_wish_of_the_service_is_taken_as_it_is() {
+        let policy = RetryPolicy::default();
+        for status in [429, 503, 408, 500] {
+            assert_eq!(
+                wait_of(&policy, first(refused(status, Some(31))), 0.0),
+                Some(Duration::from_secs(31))
+            );
+        }
+        // Beyond the doubling bound, and up to the total time.
+        assert!(wait_of(&policy, first(refused(429, Some(90))), 0.0).is_some());
+        assert_eq!(wait_of(&policy, first(refused(429, Some(91))), 0.0), None);
+    }
+
+    #[test]
+    fn a_wait_that_ends_too_late_is_not_begun() {
+        let policy = RetryPolicy::builder()
+            .total_time(Duration::from_secs(60))
+            .build();
+        let late = |elapsed, time_left: Option<u64>| FailedAttempt {
+            elapsed: Duration::from_secs(elapsed),
+            time_left: time_left.map(Duration::from_secs),
+            ..first(refused(503, Some(10)))
+        };
+        assert!(wait_of(&policy, late(50, None), 0.0).is_some());
+        assert!(wait_of(&policy, late(51, None), 0.0).is_none());
+        assert!(wait_of(&policy, late(0, Some(11)), 0.0).is_some());
+        // At the deadline itself there is no time for an attempt.
+        assert!(wait_of(&policy, late(0, Some(10)), 0.0).is_none());
+    }
+
+    #[test]
+    fn attempts_are_limited() {
+        let at = |attempt| FailedAttempt {
+            attempt,
+            ..first(NOT_SENT)
+        };
+        let policy = RetryPolicy::default();
+        assert!(wait_of(&policy, at(3), 0.0).is_some());
+        assert!(wait_of(&policy, at(4), 0.0).is_none());
+        assert!(wait_of(&RetryPolicy::none(), at(1), 0.0).is_none());
+    }
+
+    #[test]
+    fn the_vendors_minute_is_for_a_500_alone_and_the_draw_comes_on_top() {
+        let policy = RetryPolicy::as_the_vendor_advises();
+        let at = |attempt, status| FailedAttempt {
+            attempt,
+            ..first(refused(status, None))
+        };
+        assert_eq!(
+            wait_of(&policy, at(1, 500), 1.0),
+            Some(Duration::from_millis(60_250))
+        );
+        assert_eq!(
+            wait_of(&policy, at(1, 503), 1.0),
+            Some(Duration::from_millis(250))
+        );
+        assert!(wait_of(&policy, at(5, 500), 1.0).is_some());
+        assert!(wait_of(&policy, at(6, 500), 1.0).is_none());
+        // Without the advice, a 500 is like any other failure.
+        assert_eq!(
+            wait_of(&RetryPolicy::default(), at(1, 500), 1.0),
+            Some(Duration::from_millis(250))
+        );
+    }
+
+    #[test]
+    fn repetitions_are_paid_for_but_not_those_for_want_of_budget() {
+        let policy = RetryPolicy::default();
+        assert!(policy.charges(NOT_SENT) && policy.charges(refused(503, None)));
+        assert!(!policy.charges(refused(429, None)));
+        let free = RetryPolicy::builder().within_retry_budget(false).build();
+        assert!(!free.charges(NOT_SENT));
+    }
+
+    #[test]
+    fn the_retry_budget_is_spent_and_earned_back() {
+        let tokens = RetryTokens::new(RetryBudget::of(2));
+        assert!(tokens.pay() && tokens.pay());
+        assert!(!tokens.pay(), "two were all");
+        tokens.earn(true);
+        assert!(
+            tokens.pay(),
+            "a success gives back what its repetition cost"
+        );
+        for _ in 0..4 {
+            tokens.earn(false);
+        }
+        assert!(!tokens.pay(), "four successes are four fifths");
+        tokens.earn(false);
+        assert!(tokens.pay() && !tokens.pay(), "the fifth makes it whole");
+        for _ in 0..100 {
+            tokens.earn(true);
+        }
+        assert!(
+            tokens.pay() && tokens.pay() && !tokens.pay(),
+            "never more than at first"
+        );
+        let new = tokens.full();
+        assert!(new.pay() && new.pay() && !new.pay());
+        assert!(!RetryTokens::new(RetryBudget::of(0)).pay());
+    }
+
+    #[test]
+    fn each_failure_has_its_word() {
+        for (failure, cause) in [
+            (NOT_SENT, RetryCause::NotSent),
+            (NO_REPLY, RetryCause::NoReply),
+            (refused(429, None), RetryCause::Throttled),
+            (refused(408, None), RetryCause::Refused),
+            (refused(500, None), RetryCause::ServerError),
+        ] {
+            assert_eq!(failure.cause(), cause);
+        }
+    }
+
+    #[test]
+    fn chance_lies_between_nothing_and_everything_and_varies() {
+        let drawn: Vec<f64> = (0..100).map(|_| RandomJitter.fraction()).collect();
+        assert!(drawn.iter().all(|part| (0.0..=1.0).contains(part)));
+        assert!(drawn.windows(2).any(|pair| pair[0] != pair[1]));
     }
 }

@@ -1,14 +1,14 @@
 //! The secret type of the SDK's public surface: it can be read on purpose, and leaks by no other way.
 //! Unlike the api crate's, it does not serialise, so that a result cannot be written to a file by accident.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bigcommerce_b2b_auth_api::SecretString;
 
 /// A password, token or session JWT that prints as `[REDACTED]`.
 ///
-/// It has no `Display` and no `Serialize`, compares in constant time, and is wiped from memory on drop. Copies that the
-/// HTTP and TLS layers make while a request is under way are beyond it.
+/// It has no `Display` and no `Serialize`, compares in constant time, and is wiped from memory when the last of its clones,
+/// which share one copy, is dropped. Copies that the HTTP and TLS layers make while a request is under way are beyond it.
 ///
 /// ```
 /// use bigcommerce_b2b_auth::Secret;
@@ -18,7 +18,7 @@ use bigcommerce_b2b_auth_api::SecretString;
 /// assert_eq!(password.expose_secret(), "correct horse");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<SecretString>);
 
 impl Secret {
     /// The plain text. Hand it on to what needs it, never to a log.
@@ -35,24 +35,24 @@ impl Secret {
 
     /// A secret that a reply brought.
     pub(crate) fn from_body(secret: SecretString) -> Self {
-        Self(secret)
+        Self(Arc::new(secret))
     }
 
     /// The same secret as the type that a request body serialises.
     pub(crate) fn to_body(&self) -> SecretString {
-        self.0.clone()
+        SecretString::clone(&self.0)
     }
 }
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(secret.into())
+        Self(Arc::new(secret.into()))
     }
 }
 
 impl From<&str> for Secret {
     fn from(secret: &str) -> Self {
-        Self(secret.into())
+        Self(Arc::new(secret.into()))
     }
 }
 

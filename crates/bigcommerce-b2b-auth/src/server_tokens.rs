@@ -12,8 +12,8 @@ use bigcommerce_b2b_auth_api::{operations, types};
 use futures_util::{Stream, TryStreamExt, stream};
 
 use crate::{
-    ChannelId, Client, CreatedServerToken, Error, LegacyAuthToken, NamesStore, Reply, Secret,
-    ServerToken, ServerTokenId,
+    CallOptions, ChannelId, Client, CreatedServerToken, Error, LegacyAuthToken, NamesStore, Reply,
+    Secret, ServerToken, ServerTokenId,
     error::Malformed,
     input::{Life, filled, filled_secret},
 };
@@ -60,6 +60,9 @@ impl<C: NamesStore> Client<C> {
 
 impl Client<LegacyAuthToken> {
     /// Deletes a server-to-server token, by `DELETE /auth/backend`.
+    ///
+    /// When an attempt may have deleted the token and its repetition finds none, the call succeeds, with a
+    /// [status](crate::ReplyMeta::status) of 404.
     ///
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind) of a call; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is
@@ -144,6 +147,8 @@ impl<C: NamesStore> Client<C> {
         begin_at: Option<SystemTime>,
         /// Until when the token is valid, in whole seconds.
         end_at: Option<SystemTime>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<CreatedServerToken>, Error> {
         let life = Life::new(begin_at, end_at)?;
         let body = types::PostAuthBackendRequest {
@@ -155,7 +160,7 @@ impl<C: NamesStore> Client<C> {
             password: filled_secret("password", &password)?.to_body(),
             store_hash: self.store_hash().as_str().to_owned(),
         };
-        let call = self.call(&operations::POST_AUTH_BACKEND, vec![password]);
+        let call = self.call(&operations::POST_AUTH_BACKEND, options, vec![password]);
         let result = call.api().post_auth_backend(&body).await;
         call.finish(result, |reply, _| {
             // In full, so that a field that the document gains stops the build here.
@@ -188,13 +193,15 @@ impl Client<LegacyAuthToken> {
         /// The token's name, as a further condition.
         #[builder(into)]
         name: Option<String>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<()>, Error> {
         let body = types::DeleteAuthBackendRequest {
             email,
             id: id.get(),
             name,
         };
-        let call = self.call(&operations::DELETE_AUTH_BACKEND, Vec::new());
+        let call = self.call(&operations::DELETE_AUTH_BACKEND, options, Vec::new());
         let result = call.api().delete_auth_backend(&body).await;
         call.finish(result, |_, _| Ok(()))
     }
@@ -213,8 +220,10 @@ impl Client<LegacyAuthToken> {
         limit: Option<u32>,
         /// Tokens to skip. None if unset.
         offset: Option<u32>,
+        /// How this call differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> Result<Reply<ServerTokenPage>, Error> {
-        self.page(limit, offset).await
+        self.page(limit, offset, options).await
     }
 
     #[builder(
@@ -230,16 +239,21 @@ impl Client<LegacyAuthToken> {
         /// Tokens for each request, 1 to 250. 250 if unset, since each request is one of the store's budget.
         #[builder(default = LARGEST_PAGE)]
         page_size: u32,
+        /// How the request for each page differs from what the client does by default.
+        options: Option<CallOptions>,
     ) -> ServerTokenStream {
         // A clone is cheap and lets the stream outlive this handle.
         let client = self.clone();
         let pages = stream::try_unfold(Some(Position::default()), move |position| {
             let client = client.clone();
+            let options = options.clone();
             async move {
                 let Some(position) = position else {
                     return Ok(None);
                 };
-                let page = client.page(Some(page_size), Some(position.offset)).await?;
+                let page = client
+                    .page(Some(page_size), Some(position.offset), options)
+                    .await?;
                 let next = position.after(&page)?;
                 let tokens = page.into_value().tokens;
                 Ok::<_, Error>(Some((stream::iter(tokens.into_iter().map(Ok)), next)))
@@ -252,11 +266,12 @@ impl Client<LegacyAuthToken> {
         &self,
         limit: Option<u32>,
         offset: Option<u32>,
+        options: Option<CallOptions>,
     ) -> Result<Reply<ServerTokenPage>, Error> {
         if limit.is_some_and(|limit| !(1..=LARGEST_PAGE).contains(&limit)) {
             return Err(Error::invalid_input("a page holds 1 to 250 tokens"));
         }
-        let call = self.call(&operations::GET_BACKEND_TOKENS, Vec::new());
+        let call = self.call(&operations::GET_BACKEND_TOKENS, options, Vec::new());
         let result = call
             .api()
             .get_backend_tokens(limit.map(i64::from), offset.map(i64::from))

@@ -52,28 +52,61 @@ impl HttpTransport {
         Self::client(false).map(Self::with_client)
     }
 
+    /// A connection pool that is configured by you, with what the SDK's safety rests on set on top: no redirects, no retries
+    /// of its own, no `Referer`, no logging of connections.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the HTTP client cannot be set up like this.
+    pub fn from_builder(builder: reqwest::ClientBuilder) -> Result<Self, Error> {
+        Self::protected(builder).map(Self::with_client)
+    }
+
     pub(crate) fn with_client(http: reqwest::Client) -> Self {
         Self(DirectTransport::new(http))
     }
 
-    /// The protections that hold whatever else is set.
+    /// The client's own configuration.
     pub(crate) fn client(to_loopback: bool) -> Result<reqwest::Client, Error> {
-        let mut builder = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
+        if to_loopback {
+            // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
+            builder = builder.no_proxy();
+        }
+        Self::protected(builder)
+    }
+
+    /// The protections that hold whatever else is set. They come last: a client that is finished cannot be inspected.
+    pub(crate) fn protected(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+        crypto_provider_is_installed()?;
+        builder
             // A 307 would carry the access token and the password to wherever it points.
             .redirect(reqwest::redirect::Policy::none())
             // There is one place that repeats anything, and it takes the budget into account.
             .retry(reqwest::retry::never())
             .referer(false)
             .connection_verbose(false)
-            .connect_timeout(Duration::from_secs(10));
-        if to_loopback {
-            // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
-            builder = builder.no_proxy();
-        }
-        builder.build().map_err(|error| {
-            Error::configuration("the HTTP client cannot be set up").with_source(Box::new(error))
-        })
+            .build()
+            .map_err(|error| {
+                Error::configuration("the HTTP client cannot be set up")
+                    .with_source(Box::new(error))
+            })
     }
+}
+
+/// Without a provider, reqwest panics: it sets TLS up also for a client that speaks plain http only.
+fn crypto_provider_is_installed() -> Result<(), Error> {
+    // The other TLS features bring what they need, and reqwest then takes that.
+    #[cfg(all(
+        feature = "rustls-no-provider",
+        not(any(feature = "rustls", feature = "native-tls"))
+    ))]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::configuration(
+            "no crypto provider is installed, which the feature \"rustls-no-provider\" leaves to the application: call \
+             CryptoProvider::install_default before a client is built",
+        ));
+    }
+    Ok(())
 }
 
 impl Transport for HttpTransport {

@@ -1,0 +1,287 @@
+//! One attempt: a request goes out, the whole and bounded reply comes back, and it is decided whether it is a success.
+//! Whether there is another attempt is not decided here.
+
+use std::{borrow::Cow, time::Duration};
+
+use bigcommerce_b2b_auth_api::{Delivery, Operation, Transport as _, TransportError};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Request, Response};
+use tracing::Span;
+
+use crate::{
+    Error, ErrorKind, Hint, ReplyMeta, Secret,
+    client::Shared,
+    envelope::{self, BodyCode, Problem},
+    hint::Refusal,
+    reply,
+    retry::Failure,
+    watch,
+};
+
+/// The longest reply body that is read. A page of 250 server tokens is a tenth of it.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// An attempt that is about to be made.
+#[derive(Debug)]
+pub(crate) struct Attempt<'c> {
+    pub(crate) operation: &'static Operation,
+    pub(crate) shared: &'c Shared,
+    /// Counts from 1.
+    pub(crate) number: u32,
+    /// What no message may repeat, besides the token.
+    pub(crate) secrets: &'c [Secret],
+    /// The token among the credentials.
+    pub(crate) token: Option<&'c Secret>,
+    /// The credential headers that go along.
+    pub(crate) sends: &'c [&'c str],
+}
+
+/// A reply that is a success.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) body: Bytes,
+    pub(crate) headers: HeaderMap,
+    pub(crate) meta: ReplyMeta,
+}
+
+/// An attempt without success.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) error: Error,
+}
+
+impl Attempt<'_> {
+    /// Makes the attempt. It ends after `limit`, the reading of the reply included.
+    pub(crate) async fn run(&self, request: Request, limit: Duration) -> Result<Accepted, Failed> {
+        let requested_at = self.shared.clock.now();
+        let deadline = tokio::time::Instant::now().checked_add(limit);
+        let send = self.shared.far_end.send(request, self.operation);
+        let mut response = match in_time(deadline, send).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) | Err(error) => return Err(self.no_reply(error)),
+        };
+        watch::record_protocol(&Span::current(), response.version());
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        // The head may have said all that matters when the body stalls, so it is not part of this wait.
+        let body = match in_time(deadline, Body::read(response)).await {
+            Ok(body) => body,
+            Err(error) => Body::BrokenOff(error),
+        };
+        let meta = ReplyMeta::read(status.as_u16(), &headers, self.number, requested_at);
+        self.classify(status, headers, body, meta)
+    }
+
+    fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
+        Error::of_call(self.operation.id, kind, summary)
+    }
+
+    fn no_reply(&self, error: TransportError) -> Failed {
+        let delivery = error.delivery();
+        let (kind, summary) = if error.is_timeout() {
+            (ErrorKind::Timeout, "no reply came in time")
+        } else if delivery == Delivery::NotSent {
+            (
+                ErrorKind::Connect,
+                "no connection to the service came about",
+            )
+        } else {
+            (
+                ErrorKind::Interrupted,
+                "the connection broke before the reply was whole",
+            )
+        };
+        // A transport of the caller's own may not have seen to it that the URL, which may hold a session JWT, stays out.
+        let source = match error.into_source().downcast::<reqwest::Error>() {
+            Ok(error) => Box::new(error.without_url()),
+            Err(source) => source,
+        };
+        Failed {
+            failure: Failure::NoReply(delivery),
+            error: self.error(kind, summary).with_source(source),
+        }
+    }
+
+    /// Status first, body second.
+    fn classify(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Body,
+        meta: ReplyMeta,
+    ) -> Result<Accepted, Failed> {
+        if status.is_success() {
+            let body = match body {
+                Body::Whole(body) => body,
+                Body::TooLong => {
+                    let error = self
+                        .error(ErrorKind::ReplyTooLarge, "the reply is longer than 1 MiB")
+                        .with_meta(meta);
+                    return Err(Failed {
+                        failure: Failure::Unreadable,
+                        error,
+                    });
+                }
+                Body::BrokenOff(source) => {
+                    let Failed { failure, error } = self.no_reply(source);
+                    return Err(Failed {
+                        failure,
+                        error: error.with_meta(meta),
+                    });
+                }
+            };
+            return if envelope::is_success(&body) {
+                Ok(Accepted {
+                    body,
+                    headers,
+                    meta,
+                })
+            } else {
+                Err(self.refused(status, &headers, Ok(&body), meta))
+            };
+        }
+        let body = match &body {
+            Body::Whole(body) => Ok(&**body),
+            Body::TooLong => Err("the body is longer than 1 MiB"),
+            Body::BrokenOff(error) if error.is_timeout() => Err("the body did not end in time"),
+            Body::BrokenOff(_) => Err("the body broke off"),
+        };
+        Err(self.refused(status, &headers, body, meta))
+    }
+
+    /// The service said no. `body` is what it said, or why that could not be had.
+    fn refused(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Result<&[u8], &str>,
+        meta: ReplyMeta,
+    ) -> Failed {
+        let secrets: Vec<_> = self.secrets.iter().chain(self.token).cloned().collect();
+        let (problem, as_it_came) = match body {
+            // The hint goes by the words as they came: a password may well occur in them, and be taken out of the message.
+            Ok(body) => (
+                envelope::read_problem(body, &secrets),
+                envelope::read_problem(body, &[]),
+            ),
+            Err(why) => (
+                Problem::described(why.to_owned()),
+                Problem::described(why.to_owned()),
+            ),
+        };
+        // Under a success status, the code in the body is the status that was meant.
+        let status = if status.is_success() {
+            as_it_came
+                .code
+                .as_ref()
+                .and_then(BodyCode::as_number)
+                .and_then(|code| u16::try_from(code).ok())
+                .filter(|code| (300..=599).contains(code))
+                .unwrap_or(400)
+        } else {
+            status.as_u16()
+        };
+        let (kind, summary) = kind_of(status);
+        let Problem {
+            code,
+            message,
+            reason,
+            unreadable,
+        } = problem;
+        let summary = match unreadable {
+            Some(what) => Cow::from(format!("{summary}; {what}")),
+            None => Cow::from(summary),
+        };
+        let now = self.shared.clock.now();
+        let wanted_wait = match status {
+            429 => reply::wanted_wait_for_budget(headers, now),
+            408 | 425 | 500..=599 => reply::wanted_wait(headers, now),
+            _ => None,
+        };
+        let hint = Hint::of_reply(&Refusal {
+            kind,
+            operation: self.operation,
+            sends: self.sends,
+            base_path: &self.shared.base_url.path,
+            words: [as_it_came.message, as_it_came.reason],
+        });
+        let error = self
+            .error(kind, summary)
+            .with_message(code, message, reason)
+            .with_hint(hint)
+            .with_retry_after(wanted_wait)
+            .with_meta(meta);
+        Failed {
+            failure: Failure::Refused {
+                status,
+                wanted_wait,
+            },
+            error,
+        }
+    }
+}
+
+/// What a status is to the SDK, and in words.
+fn kind_of(status: u16) -> (ErrorKind, &'static str) {
+    match status {
+        300..=399 => (ErrorKind::Redirected, "the service points elsewhere"),
+        401 => (
+            ErrorKind::Unauthenticated,
+            "the credentials were not accepted",
+        ),
+        403 => (ErrorKind::Forbidden, "the credentials do not allow this"),
+        404 => (ErrorKind::NotFound, "not found"),
+        429 => (
+            ErrorKind::RateLimited,
+            "the request budget of the store is spent",
+        ),
+        400..=499 => (ErrorKind::Rejected, "the service rejected the request"),
+        500..=599 => (ErrorKind::Server, "the service failed"),
+        _ => (
+            ErrorKind::UnexpectedReply,
+            "the service answered with an unknown status",
+        ),
+    }
+}
+
+/// Runs `work` up to the deadline; no deadline is one beyond what a clock can hold.
+async fn in_time<T>(
+    deadline: Option<tokio::time::Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, TransportError> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work)
+            .await
+            .map_err(|elapsed| TransportError::timed_out(Delivery::Unknown, elapsed)),
+        None => Ok(work.await),
+    }
+}
+
+enum Body {
+    Whole(Bytes),
+    TooLong,
+    BrokenOff(TransportError),
+}
+
+impl Body {
+    async fn read(mut response: Response) -> Self {
+        // What a reply says of its length is a reason to stop early, never a reason to reserve.
+        if response
+            .content_length()
+            .is_some_and(|length| length > LONGEST_BODY as u64)
+        {
+            return Self::TooLong;
+        }
+        let mut body = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_BODY => return Self::TooLong,
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Self::Whole(body.freeze()),
+                Err(error) => return Self::BrokenOff(error.into()),
+            }
+        }
+    }
+}

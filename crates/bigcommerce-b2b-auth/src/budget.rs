@@ -1,0 +1,253 @@
+//! The request budget of a store, which all its integrations share: who may send the next request, and when.
+//! Here are the words for it and the seam at which a fleet can put a budget of its own.
+
+mod ledger;
+mod local;
+mod stores;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use self::local::LocalBudgets;
+pub(crate) use self::stores::{StoreLine, Stores};
+use crate::{BudgetReading, Clock};
+
+/// How much of a store's budget this process takes for itself.
+///
+/// The vendor grants 150 requests a minute for the whole store. The default starts with 135 a minute, 15 at once after a
+/// pause, until a reply tells the allocation; then it takes up to the whole of it, and less where others are seen to spend
+/// as well. A 429 stops everybody until the moment that the service names, whatever the limit is.
+///
+/// ```
+/// use std::time::Duration;
+/// use bigcommerce_b2b_auth::BudgetLimit;
+///
+/// // A third of the store's budget, for a job in the background, or for each of three replicas.
+/// let gentle = BudgetLimit::at_most(50, Duration::from_secs(60), 5);
+/// # drop(gentle);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BudgetLimit {
+    interval: Duration,
+    burst: u32,
+    follows_the_service: bool,
+}
+
+impl BudgetLimit {
+    /// What the service grants: 135 requests a minute with a burst of 15 until it has said, then the allocation.
+    #[must_use]
+    pub fn of_the_service() -> Self {
+        Self {
+            follows_the_service: true,
+            ..Self::at_most(135, Duration::from_secs(60), 15)
+        }
+    }
+
+    /// Never more than `requests` in each `window` in the long run, of which `burst` may go at once after a pause; less
+    /// where the service grants less. 0 requests and a burst of 0 are taken for 1.
+    #[must_use]
+    pub fn at_most(requests: u32, window: Duration, burst: u32) -> Self {
+        Self {
+            interval: window / requests.max(1),
+            burst: burst.max(1),
+            follows_the_service: false,
+        }
+    }
+
+    /// No limit but the service's refusals: whoever takes it answers for the store's budget.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::at_most(1, Duration::ZERO, 1)
+    }
+
+    fn is_unlimited(self) -> bool {
+        self.interval.is_zero()
+    }
+
+    fn interval(self) -> Duration {
+        self.interval
+    }
+
+    fn burst(self) -> u32 {
+        self.burst
+    }
+
+    fn follows_the_service(self) -> bool {
+        self.follows_the_service
+    }
+}
+
+impl Default for BudgetLimit {
+    /// [`of_the_service`](Self::of_the_service).
+    fn default() -> Self {
+        Self::of_the_service()
+    }
+}
+
+/// Who goes first when several wait for the budget. Within one priority it is first come, first served, and a call that is
+/// repeated counts from when it came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Somebody waits for the outcome.
+    #[default]
+    Interactive,
+    /// Nobody waits: it goes when no interactive call is in line.
+    Background,
+}
+
+/// The budgets of stores: what a client asks for the budget of each store that it talks to.
+///
+/// The default is a [`LocalBudgets`], which counts what this process sends. Implement it, together with
+/// [`RequestBudget`], to share a budget between processes.
+pub trait RequestBudgets: fmt::Debug + Send + Sync + 'static {
+    /// The budget of a store. Asking twice for one store gives the same budget. `store_hash` is `None` for credentials that
+    /// do not say which store they belong to.
+    fn of_store(&self, store_hash: Option<&str>, clock: &Arc<dyn Clock>) -> Arc<dyn RequestBudget>;
+}
+
+/// The request budget of one store.
+///
+/// Every attempt takes a permit before it is sent and settles it afterwards, whatever became of it: a permit whose
+/// attempt is dropped half way is settled with [`PermitOutcome::Unknown`].
+pub trait RequestBudget: fmt::Debug + Send + Sync + 'static {
+    /// A permit if one can be had without waiting and without getting ahead of anybody.
+    fn try_acquire(&self, ask: &PermitAsk) -> Option<Permit>;
+
+    /// Completes when the attempt may be sent. Dropped before that, it has taken nothing.
+    ///
+    /// # Errors
+    /// [`TooLate`] as soon as it is known that the permit would come after the deadline.
+    fn acquire<'a>(&'a self, ask: PermitAsk) -> PermitFuture<'a>;
+
+    /// Says what became of a permit. Called once for each.
+    fn settle(&self, permit: Permit, outcome: &PermitOutcome);
+
+    /// What can be said of the budget now.
+    fn status(&self) -> BudgetStatus;
+}
+
+/// What [`RequestBudget::acquire`] returns.
+pub type PermitFuture<'a> = Pin<Box<dyn Future<Output = Result<Permit, TooLate>> + Send + 'a>>;
+
+/// A wish for a permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PermitAsk {
+    /// Who goes first.
+    pub priority: Priority,
+    /// When the permit is of no use any more, on the client's [`Clock`]. `None` waits as long as it takes.
+    pub deadline: Option<Instant>,
+    /// Whether the call has had a permit before. Then it came before everybody of its priority who still waits for a first
+    /// one, and goes before them.
+    pub repeats: bool,
+}
+
+impl PermitAsk {
+    /// A wish without a deadline.
+    #[must_use]
+    pub fn new(priority: Priority) -> Self {
+        Self {
+            priority,
+            deadline: None,
+            repeats: false,
+        }
+    }
+
+    /// The same for a call that has had a permit before.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self {
+            repeats: true,
+            ..self
+        }
+    }
+
+    /// The same with a deadline.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+}
+
+/// The right to send one request. The number means something to the budget that gave it, and to nobody else.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit(pub u64);
+
+/// A permit would come after the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLate {
+    /// In how long it would have come at the earliest, as far as is known.
+    pub available_in: Duration,
+}
+
+/// What became of a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PermitOutcome {
+    /// Nothing was sent: the permit is given back.
+    NotSent,
+    /// It may have been sent, and no reply came.
+    Unknown,
+    /// The service answered.
+    Answered {
+        /// What the reply said of the budget.
+        reading: BudgetReading,
+    },
+    /// The service answered with 429.
+    Refused {
+        /// What the reply said of the budget.
+        reading: BudgetReading,
+        /// How long it asked to wait, if it did.
+        wait: Option<Duration>,
+    },
+}
+
+/// What is left of a store's budget, as far as this process can tell. See [`Client::budget`](crate::Client::budget).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct BudgetStatus {
+    /// Requests that the service grants the store in a window; `None` until a reply has said so.
+    pub allocated: Option<u64>,
+    /// The length of the window; the documented minute until a reply has said so.
+    pub window: Duration,
+    /// Requests that are left in this window: what the service said, less what was sent since. `None` until it has said
+    /// anything.
+    pub left: Option<u64>,
+    /// Requests that are under way.
+    pub under_way: usize,
+    /// Calls that wait for a permit.
+    pub waiting: usize,
+    /// Requests in a window that others are seen to spend: an estimate, 0 when there is no sign of any.
+    pub others_per_window: f64,
+    /// In how long the next permit can be had by a call that comes now with nobody in line: zero for at once, `None` when
+    /// it depends on a reply that is under way.
+    pub next_in: Option<Duration>,
+    /// For how long everybody is stopped by a 429; `None` when nobody is.
+    pub closed_for: Option<Duration>,
+}
+
+impl BudgetStatus {
+    /// The status of a budget of which nothing is known yet, for implementations of [`RequestBudget`] to start from.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            allocated: None,
+            window: Duration::from_secs(60),
+            left: None,
+            under_way: 0,
+            waiting: 0,
+            others_per_window: 0.0,
+            next_in: Some(Duration::ZERO),
+            closed_for: None,
+        }
+    }
+}

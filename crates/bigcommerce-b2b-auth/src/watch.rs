@@ -1,0 +1,287 @@
+//! Seeing what calls do: spans for `tracing` with OpenTelemetry's names, and a hook for metrics. No secret comes here: not
+//! the URL with its query, not a header, not a body.
+
+use std::{fmt, time::Duration};
+
+use bigcommerce_b2b_auth_api::Operation;
+use tracing::{Span, field::Empty};
+
+use crate::{
+    BudgetReading, CustomerId, Error, ErrorKind,
+    attempt::{Accepted, Failed},
+    base_url::BaseUrl,
+};
+
+/// Is told what calls do, as it happens: a hook for metrics.
+///
+/// Every method has an empty default. They run on the task of the call, between its steps: what takes long holds up the
+/// call. What they panic with, the call panics with.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use bigcommerce_b2b_auth::watch::{Observer, RetryEvent};
+///
+/// #[derive(Debug, Default)]
+/// struct Repetitions(AtomicU64);
+///
+/// impl Observer for Repetitions {
+///     fn on_retry(&self, event: &RetryEvent<'_>) {
+///         println!("{} again in {:?}: {:?}", event.operation.id, event.wait, event.cause);
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+/// ```
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// A call had to wait for the store's budget, and got its permit or gave up.
+    fn on_permit_wait(&self, event: &PermitWaitEvent<'_>) {
+        let _ = event;
+    }
+
+    /// An attempt ended.
+    fn on_attempt(&self, event: &AttemptEvent<'_>) {
+        let _ = event;
+    }
+
+    /// An attempt failed and will be made again.
+    fn on_retry(&self, event: &RetryEvent<'_>) {
+        let _ = event;
+    }
+
+    /// A call ended.
+    fn on_call(&self, event: &CallEvent<'_>) {
+        let _ = event;
+    }
+}
+
+/// A call that waited for the store's budget.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct PermitWaitEvent<'e> {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The store, where the credentials name it.
+    pub store_hash: Option<&'e str>,
+    /// How long it waited.
+    pub waited: Duration,
+    /// Whether it got its permit.
+    pub granted: bool,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct AttemptEvent<'e> {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The store, where the credentials name it.
+    pub store_hash: Option<&'e str>,
+    /// Which attempt of its call it was, from 1.
+    pub attempt: u32,
+    /// The HTTP status, if there was a reply.
+    pub status: Option<u16>,
+    /// How it failed; `None` when it did not.
+    pub failed: Option<ErrorKind>,
+    /// How long it took.
+    pub latency: Duration,
+    /// What the reply said of the budget.
+    pub budget: BudgetReading,
+}
+
+/// A failed attempt that will be made again.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RetryEvent<'e> {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The store, where the credentials name it.
+    pub store_hash: Option<&'e str>,
+    /// Which attempt failed, from 1.
+    pub attempt: u32,
+    /// Why it is made again.
+    pub cause: RetryCause,
+    /// After how long.
+    pub wait: Duration,
+}
+
+/// Why an attempt is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetryCause {
+    /// Nothing was sent.
+    NotSent,
+    /// It may have been sent, and no whole reply came.
+    NoReply,
+    /// 429.
+    Throttled,
+    /// 5xx, or such a code in the body of a success.
+    ServerError,
+    /// 408 or 425.
+    Refused,
+    /// The credential was refused, and its provider had another one.
+    NewCredential,
+}
+
+impl RetryCause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::NoReply => "no_reply",
+            Self::Throttled => "throttled",
+            Self::ServerError => "server_error",
+            Self::Refused => "refused",
+            Self::NewCredential => "new_credential",
+        }
+    }
+}
+
+/// A call that ended.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct CallEvent<'e> {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The store, where the credentials name it.
+    pub store_hash: Option<&'e str>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How long it took, the waits included.
+    pub latency: Duration,
+    /// How it ended.
+    pub outcome: CallOutcome,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallOutcome {
+    /// With what was asked for.
+    Succeeded,
+    /// With an error.
+    Failed(ErrorKind),
+    /// Its future was dropped before it was done.
+    Dropped,
+}
+
+/// The span of a whole call. It is entered while the call runs, so that the spans of its attempts are its children.
+pub(crate) fn call_span(operation: &'static Operation, store_hash: Option<&str>) -> Span {
+    tracing::info_span!(
+        "b2b_auth.call",
+        otel.name = operation.id,
+        otel.kind = "internal",
+        otel.status_code = Empty,
+        b2b.operation = operation.id,
+        b2b.store_hash = store_hash,
+        b2b.customer_id = Empty,
+        b2b.attempts = Empty,
+        error.r#type = Empty,
+    )
+}
+
+pub(crate) fn record_customer(span: &Span, customer: CustomerId) {
+    span.record("b2b.customer_id", customer.get());
+}
+
+/// The span of one attempt: that of an HTTP client by OpenTelemetry's conventions. `url.full` is told without the query,
+/// which can hold a session JWT.
+pub(crate) fn attempt_span(
+    operation: &'static Operation,
+    base: &BaseUrl,
+    attempt: u32,
+    waited: Duration,
+) -> Span {
+    let span = tracing::info_span!(
+        "b2b_auth.attempt",
+        otel.name = Empty,
+        otel.kind = "client",
+        otel.status_code = Empty,
+        http.request.method = operation.method,
+        http.request.resend_count = Empty,
+        http.response.status_code = Empty,
+        url.full = Empty,
+        url.template = operation.path,
+        server.address = base.host.as_str(),
+        server.port = base.port,
+        network.protocol.version = Empty,
+        b2b.attempt = attempt,
+        b2b.wait_ms = millis(waited),
+        b2b.budget.left = Empty,
+        b2b.request_id = Empty,
+        error.r#type = Empty,
+    );
+    // Texts that have to be put together are, only where somebody looks.
+    if !span.is_disabled() {
+        span.record(
+            "otel.name",
+            format_args!("{} {}", operation.method, operation.path),
+        );
+        span.record(
+            "url.full",
+            format_args!("{}{}", base.prefix, operation.path),
+        );
+        if attempt > 1 {
+            span.record("http.request.resend_count", attempt - 1);
+        }
+    }
+    span
+}
+
+pub(crate) fn record_protocol(span: &Span, version: http::Version) {
+    if !span.is_disabled() {
+        let version = match version {
+            http::Version::HTTP_09 => "0.9",
+            http::Version::HTTP_10 => "1.0",
+            http::Version::HTTP_2 => "2",
+            http::Version::HTTP_3 => "3",
+            _ => "1.1",
+        };
+        span.record("network.protocol.version", version);
+    }
+}
+
+/// What the span of an attempt is told at its end.
+pub(crate) fn record_attempt(span: &Span, result: &Result<Accepted, Failed>) {
+    if span.is_disabled() {
+        return;
+    }
+    let meta = match result {
+        Ok(accepted) => Some(&accepted.meta),
+        Err(failed) => {
+            record_failure(span, &failed.error);
+            failed.error.meta()
+        }
+    };
+    if let Some(meta) = meta {
+        span.record("http.response.status_code", meta.status);
+        if let Some(left) = meta.budget.remaining {
+            span.record("b2b.budget.left", left);
+        }
+        if let Some(id) = &meta.request_id {
+            span.record("b2b.request_id", id.as_str());
+        }
+    }
+}
+
+/// What a span is told of a failure: the status where there is one, else the kind, as OpenTelemetry asks.
+pub(crate) fn record_failure(span: &Span, error: &Error) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("otel.status_code", "ERROR");
+    match error.status().filter(|status| *status >= 300) {
+        Some(status) => span.record("error.type", format_args!("{status}")),
+        None => span.record("error.type", format_args!("{:?}", error.kind())),
+    };
+}
+
+pub(crate) fn note_retry(cause: RetryCause, attempt: u32, wait: Duration) {
+    tracing::debug!(
+        cause = cause.as_str(),
+        attempt,
+        wait_ms = millis(wait),
+        "the attempt failed and is made again"
+    );
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
