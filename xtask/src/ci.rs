@@ -19,6 +19,8 @@ enum Work {
         &'static [&'static str],
         Option<(&'static str, &'static str)>,
     ),
+    /// Lints the SDK with each of its features alone, and with none.
+    Features,
     /// Compares the generated files with what generation gives.
     Generate,
     /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
@@ -26,6 +28,16 @@ enum Work {
     /// Imports, generates and compiles every vendor file that is at hand.
     Revisions,
 }
+
+/// Each of the SDK's features, and none of them.
+const FEATURES: &[&str] = &[
+    "",
+    "rustls",
+    "rustls-no-provider",
+    "native-tls",
+    "http2",
+    "blocking",
+];
 
 const STEPS: &[(&str, Work)] = &[
     (
@@ -52,6 +64,43 @@ const STEPS: &[(&str, Work)] = &[
                 "--",
                 "-D",
                 "warnings",
+            ],
+            None,
+        ),
+    ),
+    ("features", Work::Features),
+    (
+        "the system's TLS",
+        Work::Cargo(
+            &[
+                "test",
+                "--quiet",
+                "--package",
+                "bigcommerce-b2b-auth",
+                "--no-default-features",
+                "--features",
+                "native-tls,http2",
+                "--test",
+                "tls",
+            ],
+            None,
+        ),
+    ),
+    (
+        "TLS without a provider",
+        Work::Cargo(
+            &[
+                "test",
+                "--quiet",
+                "--package",
+                "bigcommerce-b2b-auth",
+                "--no-default-features",
+                "--features",
+                "rustls-no-provider,http2",
+                "--test",
+                "tls",
+                "--test",
+                "rustls_no_provider",
             ],
             None,
         ),
@@ -113,6 +162,7 @@ impl Work {
                     .unwrap_or_default();
                 format!("{environment}cargo {}", arguments.join(" "))
             }
+            Self::Features => format!("cargo {}, for each", lint_with("FEATURE").join(" ")),
             Self::Generate => format!("{} --check", generate::COMMAND),
             Self::Import => newest_vendor_file(root).map_or_else(
                 || format!("(nothing to do: no {VENDOR_FILES})"),
@@ -125,16 +175,10 @@ impl Work {
     /// Does it. The error is what cargo has not printed already.
     fn run(self, root: &Path, out: &mut dyn Write) -> Result<(), Option<String>> {
         match self {
-            Self::Cargo(arguments, environment) => {
-                let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-                let status = Command::new(cargo)
-                    .args(arguments)
-                    .envs(environment)
-                    .current_dir(root)
-                    .status()
-                    .map_err(|error| Some(format!("cargo cannot be started: {error}")))?;
-                if status.success() { Ok(()) } else { Err(None) }
-            }
+            Self::Cargo(arguments, environment) => cargo(root, arguments, environment),
+            Self::Features => FEATURES
+                .iter()
+                .try_for_each(|feature| cargo(root, &lint_with(feature), None)),
             Self::Generate => generate::run(root, true)
                 .map(|_| ())
                 .map_err(|error| Some(error.to_string())),
@@ -149,6 +193,38 @@ impl Work {
             Self::Revisions => revisions::run(root, out).map_err(|error| Some(error.to_string())),
         }
     }
+}
+
+/// The arguments that lint the SDK with one feature.
+fn lint_with(feature: &str) -> [&str; 10] {
+    [
+        "clippy",
+        "--package",
+        "bigcommerce-b2b-auth",
+        "--lib",
+        "--no-default-features",
+        "--features",
+        feature,
+        "--",
+        "-D",
+        "warnings",
+    ]
+}
+
+/// Runs cargo, which prints what it has to say.
+fn cargo(
+    root: &Path,
+    arguments: &[&str],
+    environment: Option<(&str, &str)>,
+) -> Result<(), Option<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(environment)
+        .current_dir(root)
+        .status()
+        .map_err(|error| Some(format!("cargo cannot be started: {error}")))?;
+    if status.success() { Ok(()) } else { Err(None) }
 }
 
 /// The newest vendor file, as it is called from the root and as it is opened. Their names begin with the date.

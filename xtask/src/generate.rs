@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::canonical;
 use crate::check;
+use crate::code;
 use crate::error::{Error, Finding};
 use crate::import::{self, DOCUMENT};
 use crate::load;
@@ -161,6 +162,7 @@ fn client(document: &Value) -> Result<String, Finding> {
     let mut file: syn::File = syn::parse2(tokens)
         .map_err(|error| refused(format!("code that does not parse: {error}")))?;
     drop_panicking_constructor(&mut file)?;
+    code::run(&mut file).map_err(refused)?;
     if let Some(first) = verify::secrets(document, &file).into_iter().next() {
         return Err(first);
     }

@@ -4,11 +4,13 @@
 pub mod canonical;
 pub mod check;
 pub mod ci;
+mod code;
 pub mod diff;
 pub mod error;
 pub mod generate;
 pub mod import;
 pub mod load;
+pub mod long;
 mod lower;
 pub mod mutate;
 pub mod operations;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
-use xtask::{ci, diff, generate, import, mutate, revisions};
+use xtask::{ci, diff, generate, import, long, mutate, revisions};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -93,6 +93,20 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Test {
+    /// Change the code of retry, budget and error in small ways and see that a test notices; needs cargo-mutants
+    Mutants {
+        /// Other files than those, from the root of the workspace
+        files: Vec<String>,
+    },
+    /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
+    Fuzz {
+        /// Only these of the targets envelope, headers and claims
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(long::TARGETS))]
+        targets: Vec<String>,
+        /// How long each
+        #[arg(long, default_value_t = 900)]
+        seconds: u32,
+    },
     /// Break documents in seeded ways and see that each becomes code or a clear error; meant for a release build
     Documents {
         /// How many
@@ -180,6 +194,12 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
             }
         }
         Command::Ci => ci::run(root(), &mut std::io::stdout())?,
+        Command::Test {
+            what: Test::Mutants { files },
+        } => long::mutants(root(), &files)?,
+        Command::Test {
+            what: Test::Fuzz { targets, seconds },
+        } => long::fuzz(root(), &targets, seconds)?,
         Command::Test {
             what:
                 Test::Documents {

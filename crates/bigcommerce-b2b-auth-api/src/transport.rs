@@ -211,9 +211,7 @@ fn http_response(status: StatusCode) -> http::Response<&'static str> {
 }
 
 impl ClientHooks<Arc<dyn Transport>> for Client {
-    async fn exec(&self, mut request: Request, info: &OperationInfo) -> reqwest::Result<Response> {
-        // The generator adds it to every request; the service does not know it.
-        request.headers_mut().remove("api-version");
+    async fn exec(&self, request: Request, info: &OperationInfo) -> reqwest::Result<Response> {
         let Some(operation) = operations::ALL
             .iter()
             .find(|operation| operation.rust_name == info.operation_id)
