@@ -288,7 +288,7 @@ pub mod types {
         pub token: TokenOneOrMany,
     }
     ///A storefront token, alone or in a list. An empty list is no token.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[derive(::serde::Serialize, Clone, Debug)]
     #[serde(untagged)]
     pub enum TokenOneOrMany {
         One(::bigcommerce_b2b_auth_api::SecretString),
@@ -340,6 +340,13 @@ pub mod types {
             }
         }
     }
+    impl<'de> ::serde::Deserialize<'de> for TokenOneOrMany {
+        fn deserialize<D: ::serde::Deserializer<'de>>(
+            from: D,
+        ) -> ::std::result::Result<Self, D::Error> {
+            crate::one_or_many::read(from, Self::One, Self::Many)
+        }
+    }
 }
 #[derive(Clone, Debug)]
 /**Client for B2B Edition Authentication
@@ -348,7 +355,7 @@ The six calls that make, list and delete the tokens of BigCommerce B2B Edition.
 
 Version: v3*/
 pub struct Client {
-    pub(crate) baseurl: String,
+    pub(crate) baseurl: ::bigcommerce_b2b_auth_api::BaseUrl,
     pub(crate) client: reqwest::Client,
     pub(crate) inner: ::std::sync::Arc<dyn ::bigcommerce_b2b_auth_api::Transport>,
 }
@@ -360,12 +367,12 @@ impl Client {
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
     pub fn new_with_client(
-        baseurl: &str,
+        baseurl: impl ::std::convert::Into<::bigcommerce_b2b_auth_api::BaseUrl>,
         client: reqwest::Client,
         inner: ::std::sync::Arc<dyn ::bigcommerce_b2b_auth_api::Transport>,
     ) -> Self {
         Self {
-            baseurl: baseurl.to_string(),
+            baseurl: baseurl.into(),
             client,
             inner,
         }
@@ -405,23 +412,15 @@ Sends a `POST` request to `/auth/backend`
         &'a self,
         body: &'a types::PostAuthBackendRequest,
     ) -> Result<ResponseValue<types::PostAuthBackendResponse200>, Error<()>> {
-        let url = format!("{}/auth/backend", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .post(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::POST, "/auth/backend")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .json(&body)
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "post_auth_backend",
@@ -446,23 +445,15 @@ Sends a `DELETE` request to `/auth/backend`
         &'a self,
         body: &'a types::DeleteAuthBackendRequest,
     ) -> Result<ResponseValue<types::DeleteAuthBackendResponse200>, Error<()>> {
-        let url = format!("{}/auth/backend", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .delete(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::DELETE, "/auth/backend")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .json(&body)
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "delete_auth_backend",
@@ -487,23 +478,15 @@ Sends a `POST` request to `/auth/customers`
         &'a self,
         body: &'a types::PostAuthCustomerRequest,
     ) -> Result<ResponseValue<types::PostAuthCustomerResponse200>, Error<()>> {
-        let url = format!("{}/auth/customers", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .post(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::POST, "/auth/customers")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .json(&body)
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "post_auth_customer",
@@ -531,23 +514,15 @@ Sends a `POST` request to `/auth/customers/storefront`
         ResponseValue<types::PostAuthCustomersStorefrontResponse200>,
         Error<()>,
     > {
-        let url = format!("{}/auth/customers/storefront", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .post(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::POST, "/auth/customers/storefront")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .json(&body)
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "post_auth_customers_storefront",
@@ -576,24 +551,16 @@ Arguments:
         channel_id: Option<i64>,
         jwt_token: &'a ::bigcommerce_b2b_auth_api::SecretString,
     ) -> Result<ResponseValue<types::GetAuthStorefrontResponse200>, Error<()>> {
-        let url = format!("{}/auth/storefront", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .get(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::GET, "/auth/storefront")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .query(&progenitor_client::QueryParam::new("channelId", &channel_id))
             .query(&progenitor_client::QueryParam::new("jwtToken", &jwt_token))
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "get_auth_storefront",
@@ -622,24 +589,16 @@ Arguments:
         limit: Option<i64>,
         offset: Option<i64>,
     ) -> Result<ResponseValue<types::GetBackendTokensResponse200>, Error<()>> {
-        let url = format!("{}/backend/tokens", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
-            .client
-            .get(url)
+            .baseurl
+            .request(&self.client, ::reqwest::Method::GET, "/backend/tokens")
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .query(&progenitor_client::QueryParam::new("limit", &limit))
             .query(&progenitor_client::QueryParam::new("offset", &offset))
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "get_backend_tokens",
