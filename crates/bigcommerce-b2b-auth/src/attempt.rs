@@ -41,7 +41,6 @@ pub(crate) struct Attempt<'c> {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) body: Bytes,
-    pub(crate) headers: HeaderMap,
     pub(crate) meta: ReplyMeta,
 }
 
@@ -57,21 +56,22 @@ impl Attempt<'_> {
     pub(crate) async fn run(&self, request: Request, limit: Duration) -> Result<Accepted, Failed> {
         let requested_at = self.shared.clock.now();
         let deadline = tokio::time::Instant::now().checked_add(limit);
-        let send = self.shared.far_end.send(request, self.operation);
-        let mut response = match in_time(deadline, send).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) | Err(error) => return Err(self.no_reply(error)),
+        // The head may have said all that matters when the body stalls: it is kept where no time-out takes it away.
+        let mut head = None;
+        let exchange = async {
+            let mut response = self.shared.far_end.send(request, self.operation).await?;
+            watch::record_protocol(&Span::current(), response.version());
+            head = Some((response.status(), std::mem::take(response.headers_mut())));
+            Ok(Body::read(response).await)
         };
-        watch::record_protocol(&Span::current(), response.version());
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        // The head may have said all that matters when the body stalls, so it is not part of this wait.
-        let body = match in_time(deadline, Body::read(response)).await {
-            Ok(body) => body,
-            Err(error) => Body::BrokenOff(error),
+        let body = match in_time(deadline, exchange).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) | Err(error) if head.is_none() => return Err(self.no_reply(error)),
+            Ok(Err(error)) | Err(error) => Body::BrokenOff(error),
         };
+        let (status, headers) = head.unwrap_or_default();
         let meta = ReplyMeta::read(status.as_u16(), &headers, self.number, requested_at);
-        self.classify(status, headers, body, meta)
+        self.classify(status, &headers, body, meta)
     }
 
     fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
@@ -108,7 +108,7 @@ impl Attempt<'_> {
     fn classify(
         &self,
         status: StatusCode,
-        headers: HeaderMap,
+        headers: &HeaderMap,
         body: Body,
         meta: ReplyMeta,
     ) -> Result<Accepted, Failed> {
@@ -133,13 +133,9 @@ impl Attempt<'_> {
                 }
             };
             return if envelope::is_success(&body) {
-                Ok(Accepted {
-                    body,
-                    headers,
-                    meta,
-                })
+                Ok(Accepted { body, meta })
             } else {
-                Err(self.refused(status, &headers, Ok(&body), meta))
+                Err(self.refused(status, headers, Ok(&body), meta))
             };
         }
         let body = match &body {
@@ -148,7 +144,7 @@ impl Attempt<'_> {
             Body::BrokenOff(error) if error.is_timeout() => Err("the body did not end in time"),
             Body::BrokenOff(_) => Err("the body broke off"),
         };
-        Err(self.refused(status, &headers, body, meta))
+        Err(self.refused(status, headers, body, meta))
     }
 
     /// The service said no. `body` is what it said, or why that could not be had.
@@ -202,9 +198,11 @@ impl Attempt<'_> {
         };
         let hint = Hint::of_reply(&Refusal {
             kind,
+            status,
             operation: self.operation,
             sends: self.sends,
             base_path: &self.shared.base_url.path,
+            is_json: as_it_came.unreadable.is_none(),
             words: [as_it_came.message, as_it_came.reason],
         });
         let error = self
@@ -274,12 +272,20 @@ impl Body {
         {
             return Self::TooLong;
         }
-        let mut body = BytesMut::new();
+        // Nearly every reply is one chunk, which then is the body as it came. Only more of them are joined, in a copy.
+        let mut whole = Bytes::new();
+        let mut joined = BytesMut::new();
         loop {
+            let length = whole.len() + joined.len();
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_BODY => return Self::TooLong,
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Self::Whole(body.freeze()),
+                Ok(Some(chunk)) if length + chunk.len() > LONGEST_BODY => return Self::TooLong,
+                Ok(Some(chunk)) if length == 0 => whole = chunk,
+                Ok(Some(chunk)) => {
+                    joined.extend_from_slice(&std::mem::take(&mut whole));
+                    joined.extend_from_slice(&chunk);
+                }
+                Ok(None) if joined.is_empty() => return Self::Whole(whole),
+                Ok(None) => return Self::Whole(joined.freeze()),
                 Err(error) => return Self::BrokenOff(error.into()),
             }
         }

@@ -134,3 +134,40 @@ impl<C: NamesStore> Client<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// The names of what a call can be told, as its function writes them down.
+    fn parameters<'s>(source: &'s str, function: &str) -> Vec<&'s str> {
+        let (_, rest) = source.split_once(&format!("fn {function}(")).unwrap();
+        let (parameters, _) = rest.split_once(") ->").unwrap();
+        let lines = parameters.lines().map(str::trim);
+        lines
+            .filter(|line| !line.starts_with('/'))
+            .filter_map(|line| Some(line.split_once(": ")?.0))
+            .map(|name| name.rsplit(' ').next().unwrap_or(name))
+            .collect()
+    }
+
+    #[test]
+    fn a_call_can_be_told_what_its_async_twin_can() {
+        let (calls, tokens) = (
+            include_str!("blocking/calls.rs"),
+            include_str!("blocking/server_tokens.rs"),
+        );
+        let async_tokens = include_str!("server_tokens.rs");
+        for (function, its_own, twin) in [
+            ("mint_storefront_token", calls, include_str!("mint.rs")),
+            ("log_in_storefront_user", calls, include_str!("login.rs")),
+            ("exchange_session_jwt", calls, include_str!("exchange.rs")),
+            ("send_create", tokens, async_tokens),
+            ("send_delete", tokens, async_tokens),
+            ("send_list", tokens, async_tokens),
+            ("walk", tokens, async_tokens),
+        ] {
+            let twin = parameters(twin, function);
+            assert_eq!(parameters(its_own, function), twin, "{function}");
+            assert!(twin.contains(&"options"), "{function}: {twin:?}");
+        }
+    }
+}

@@ -251,3 +251,51 @@ impl BudgetStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_what_they_say() {
+        let minute = Duration::from_secs(60);
+        let of_the_service = BudgetLimit::default();
+        assert_eq!(of_the_service, BudgetLimit::of_the_service());
+        assert!(of_the_service.follows_the_service() && !of_the_service.is_unlimited());
+        assert_eq!(of_the_service.interval(), minute / 135);
+        assert_eq!(of_the_service.burst(), 15);
+        let own = BudgetLimit::at_most(60, minute, 5);
+        assert!(!own.follows_the_service() && !own.is_unlimited());
+        assert_eq!((own.interval(), own.burst()), (Duration::from_secs(1), 5));
+        let least = BudgetLimit::at_most(0, minute, 0);
+        assert_eq!((least.interval(), least.burst()), (minute, 1));
+        assert!(BudgetLimit::unlimited().is_unlimited());
+    }
+
+    #[test]
+    fn a_wish_is_built_up() {
+        let now = Instant::now();
+        let ask = PermitAsk::new(Priority::Background);
+        assert_eq!(
+            (ask.priority, ask.deadline, ask.repeats),
+            (Priority::Background, None, false)
+        );
+        let ask = ask.until(now).again();
+        assert_eq!(
+            (ask.priority, ask.deadline, ask.repeats),
+            (Priority::Background, Some(now), true)
+        );
+        assert!(Priority::Interactive < Priority::Background);
+    }
+
+    #[test]
+    fn of_an_unknown_budget_nothing_is_told() {
+        let status = BudgetStatus::unknown();
+        assert_eq!(
+            (status.allocated, status.left, status.closed_for),
+            (None, None, None)
+        );
+        assert_eq!((status.under_way, status.waiting), (0, 0));
+        assert_eq!(status.next_in, Some(Duration::ZERO));
+    }
+}

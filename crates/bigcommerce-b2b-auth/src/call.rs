@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -15,8 +16,11 @@ use bigcommerce_b2b_auth_api::{
     operations,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
-use reqwest::{Request, Response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{InvalidHeaderName, USER_AGENT},
+};
+use reqwest::{Request, Response, ResponseBuilderExt as _};
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -98,7 +102,7 @@ impl Call {
     /// The generated client with this call as its transport.
     pub(crate) fn api(self: &Arc<Self>) -> api::Client {
         api::Client::new_with_client(
-            &self.shared.base_url.prefix,
+            self.shared.base_url.ready.clone(),
             self.shared.http.clone(),
             Arc::clone(self) as Arc<dyn Transport>,
         )
@@ -214,17 +218,30 @@ impl Call {
             asked_again: false,
         };
         let mut token = self.token(None).await?;
-        self.set_headers(&mut request, token.as_ref())?;
+        // The first attempt takes the headers that are there. What is kept for another one is far cheaper than a second map.
+        let mut headers = std::mem::take(request.headers_mut());
+        let kept: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let mut last: Option<Failed> = None;
         loop {
+            if last.is_some() {
+                headers = HeaderMap::new();
+                for (name, value) in &kept {
+                    headers.append(name, value.clone());
+                }
+            }
+            self.set_headers(&mut headers, token.as_ref())?;
             let permit = match self.permit().await {
                 Ok(permit) => permit,
                 Err(late) => return Err(self.too_late(late, last, &progress)),
             };
             // A body of the generated client is bytes, which are copied by counting.
-            let Some(copy) = request.try_clone() else {
+            let Some(mut copy) = request.try_clone() else {
                 return Err(self.error(ErrorKind::InvalidInput, "the request cannot be copied"));
             };
+            *copy.headers_mut() = std::mem::take(&mut headers);
             let mut failed = match self
                 .attempt(copy, permit, token.as_ref(), &mut progress)
                 .await
@@ -247,7 +264,6 @@ impl Call {
                 .await
             {
                 token = Some(newer);
-                self.set_headers(&mut request, token.as_ref())?;
                 self.note_retry(RetryCause::NewCredential, Duration::ZERO);
                 last = Some(failed);
                 continue;
@@ -321,7 +337,13 @@ impl Call {
             .map_or(self.options.attempt_timeout, |left| {
                 left.min(self.options.attempt_timeout)
             });
-        let result = attempt.run(request, limit).instrument(span.clone()).await;
+        // A span that nobody listens to would still have the attempt moved into it.
+        let attempt = pin!(attempt.run(request, limit));
+        let result = if span.is_disabled() {
+            attempt.await
+        } else {
+            attempt.instrument(span.clone()).await
+        };
         permit.settle(&outcome(&result));
         progress.idle_since = clock.instant();
         watch::record_attempt(&span, &result);
@@ -485,8 +507,7 @@ impl Call {
     }
 
     /// The document says which headers an operation takes; the type of the client has made sure that they are there.
-    fn set_headers(&self, request: &mut Request, token: Option<&Secret>) -> Result<(), Error> {
-        let headers = request.headers_mut();
+    fn set_headers(&self, headers: &mut HeaderMap, token: Option<&Secret>) -> Result<(), Error> {
         headers.insert(USER_AGENT, self.shared.user_agent.clone());
         let chosen = self.credential_headers().ok_or_else(|| {
             self.error(
@@ -496,14 +517,12 @@ impl Call {
         })?;
         for name in chosen {
             let value = if *name == STORE_HASH {
-                self.credentials.store_hash_header()
+                HeaderValue::try_from(self.credentials.store_hash_header().unwrap_or_default())
             } else {
-                token.map(Secret::expose_secret)
+                let token = token.map(|token| Bytes::from_owner(Plain(token.clone())));
+                HeaderValue::from_maybe_shared(token.unwrap_or_default())
             };
-            let (Ok(name), Ok(mut value)) = (
-                HeaderName::try_from(*name),
-                HeaderValue::try_from(value.unwrap_or_default()),
-            ) else {
+            let (Ok(name), Ok(mut value)) = (credential_header(name), value) else {
                 return Err(self.error(
                     ErrorKind::InvalidInput,
                     format!("the credential for {name} cannot be carried by a header"),
@@ -517,11 +536,7 @@ impl Call {
 
     /// Hands a success to the generated method, which knows one status and wants a body.
     fn accept(&self, accepted: Accepted) -> Response {
-        let Accepted {
-            body,
-            headers,
-            meta,
-        } = accepted;
+        let Accepted { body, meta } = accepted;
         let body = if body.is_empty() {
             // Where something should be returned, the parser misses it.
             Bytes::from_static(NOTHING)
@@ -529,18 +544,20 @@ impl Call {
             body
         };
         *self.meta.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta);
-        let mut response = http::Response::new(body);
-        *response.status_mut() =
-            StatusCode::from_u16(self.operation.success_status).unwrap_or(StatusCode::OK);
-        *response.headers_mut() = headers;
-        response.into()
+        // Without headers, which nobody reads any more and the generated method would copy; and with a URL, or one would be
+        // parsed for it. Not the request's own, which can hold a session JWT.
+        let mut response = http::Response::builder().status(self.operation.success_status);
+        if let Some(url) = self.shared.base_url.ready.url_of(self.operation.path) {
+            response = response.url(url.clone());
+        }
+        // Only a status outside of HTTP could fail here, and the parser refuses an empty body.
+        response.body(body).unwrap_or_default().into()
     }
 
     /// A 404 after an attempt that may have deleted it: it is gone, and the reply that said so is lost.
     fn accept_deletion(&self, failed: &mut Failed) -> Option<Response> {
         Some(self.accept(Accepted {
             body: Bytes::new(),
-            headers: http::HeaderMap::new(),
             meta: failed.error.take_meta()?,
         }))
     }
@@ -572,15 +589,36 @@ impl Drop for Call {
 
 impl Transport for Call {
     fn send<'a>(&'a self, request: Request, _: &'static Operation) -> TransportFuture<'a> {
-        Box::pin(
-            async move {
-                // The SDK's error rides in the transport's; `read_client_error` takes it out again, delivery and all.
-                self.run(request)
-                    .await
-                    .map_err(|error| TransportError::new(Delivery::Unknown, error))
-            }
-            .instrument(self.span.clone()),
-        )
+        let call = async move {
+            // The SDK's error rides in the transport's; `read_client_error` takes it out again, delivery and all.
+            self.run(request)
+                .await
+                .map_err(|error| TransportError::new(Delivery::Unknown, error))
+        };
+        if self.span.is_disabled() {
+            Box::pin(call)
+        } else {
+            Box::pin(call.instrument(self.span.clone()))
+        }
+    }
+}
+
+/// The name of a header, which for the usual ones does not have to be made and copied for each call.
+fn credential_header(name: &str) -> Result<HeaderName, InvalidHeaderName> {
+    match name {
+        STORE_HASH => Ok(const { HeaderName::from_static("x-store-hash") }),
+        "X-Auth-Token" => Ok(const { HeaderName::from_static("x-auth-token") }),
+        _ => HeaderName::try_from(name),
+    }
+}
+
+/// A secret as the bytes of a header: the header holds on to the secret's own memory, so nothing is copied, and what is
+/// wiped in the end is the only one there is.
+struct Plain(Secret);
+
+impl AsRef<[u8]> for Plain {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
     }
 }
 

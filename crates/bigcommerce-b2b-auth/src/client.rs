@@ -40,8 +40,9 @@ use crate::{
 ///
 /// # Runtime
 /// Calls run on tokio, current-thread or multi-thread, with its time and I/O drivers enabled. A client can be built outside
-/// of a runtime, and serve several of them, one after the other or at once; its pooled connections belong to the runtime that
-/// opened them.
+/// of a runtime, and serve several of them, one after the other or at once. Its pooled connections belong to the runtime that
+/// opened them: a current-thread runtime that is kept without being run stalls those who get one of its connections from the
+/// pool, so give it a client of its own.
 ///
 /// ```
 /// use bigcommerce_b2b_auth::Client;
@@ -173,7 +174,8 @@ impl<C: Credentials> Client<C> {
         jitter: Arc<dyn Jitter>,
         /// An HTTP client that is configured by you: proxies, certificates, connection pool, HTTP/2. What the SDK's safety
         /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections. Headers
-        /// that you make a default of it are sent along; leave credentials out of them.
+        /// that you make a default of it are sent along; leave credentials out of them. Unlike the SDK's own, it takes a proxy
+        /// from the environment also for a loopback address.
         http: Option<reqwest::ClientBuilder>,
         /// What sends requests in place of the client's own [`HttpTransport`]: one that wraps it, or another one altogether.
         /// Whoever gives one answers for redirects (they must not be followed), for TLS, and for what it logs.

@@ -166,8 +166,8 @@ impl<'de> Deserialize<'de> for Probe {
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Probe, A::Error> {
                 let mut code = None;
-                while let Some(field) = fields.next_key::<String>()? {
-                    if field == "code" {
+                while let Some(IsCode(is_code)) = fields.next_key()? {
+                    if is_code {
                         code = Some(fields.next_value()?);
                     } else {
                         fields.next_value::<IgnoredAny>()?;
@@ -178,6 +178,29 @@ impl<'de> Deserialize<'de> for Probe {
         }
 
         body.deserialize_map(Fields)
+    }
+}
+
+/// Whether the name of a field is `code`, without a copy of it.
+struct IsCode(bool);
+
+impl<'de> Deserialize<'de> for IsCode {
+    fn deserialize<D: Deserializer<'de>>(name: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = IsCode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<IsCode, E> {
+                Ok(IsCode(name == "code"))
+            }
+        }
+
+        name.deserialize_str(Name)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{ChannelId, Error, LegacyAuthToken, Secret, StoreAccess, StoreHash, base_url::BaseUrl};
+use crate::{
+    ChannelId, Error, Hint, LegacyAuthToken, Secret, StoreAccess, StoreHash, base_url::BaseUrl,
+};
 
 const STORE_HASH: &str = "BIGCOMMERCE_STORE_HASH";
 const ACCESS_TOKEN: &str = "BIGCOMMERCE_ACCESS_TOKEN";
@@ -72,7 +74,8 @@ impl Environment {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when a variable is missing or cannot be used, and
-    /// when `B2B_API_TOKEN` is set too: the two kinds must not be mixed, and which is meant cannot be told.
+    /// when `B2B_API_TOKEN` is set too, with [`Hint::BothHeaderSets`]: the two kinds must not be mixed, and which is meant
+    /// cannot be told.
     pub fn store_access(&self) -> Result<StoreAccess, Error> {
         self.refuse_both_kinds()?;
         let hash = self.store_hash()?;
@@ -99,7 +102,7 @@ impl Environment {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the variable is missing or cannot be used, and
-    /// when `BIGCOMMERCE_ACCESS_TOKEN` is set too.
+    /// when `BIGCOMMERCE_ACCESS_TOKEN` is set too, with [`Hint::BothHeaderSets`].
     pub fn legacy_auth_token(&self) -> Result<LegacyAuthToken, Error> {
         self.refuse_both_kinds()?;
         let token = self
@@ -142,7 +145,8 @@ impl Environment {
         if self.access_token.is_some() && self.legacy_token.is_some() {
             return Err(Error::configuration(format!(
                 "{ACCESS_TOKEN} and {LEGACY_TOKEN} are both set: unset one, the service must not be sent both kinds"
-            )));
+            ))
+            .with_hint(Some(Hint::BothHeaderSets)));
         }
         Ok(())
     }
@@ -198,7 +202,9 @@ mod tests {
                 "{text}"
             );
             assert!(!text.contains("hunter"), "{text}");
+            assert_eq!(error.hint(), Some(Hint::BothHeaderSets));
         }
+        // The store alone sends neither kind.
         assert!(environment.store_hash().is_ok());
     }
 
@@ -214,8 +220,10 @@ mod tests {
                 ACCESS_TOKEN,
             ),
         ] {
-            let text = environment(&set).store_access().unwrap_err().to_string();
+            let error = environment(&set).store_access().unwrap_err();
+            let text = error.to_string();
             assert!(text.contains(expected), "{text}");
+            assert_eq!(error.hint(), None);
         }
         let error = environment(&[(API_HOST, "b2b.example.com")])
             .base_url()

@@ -19,13 +19,14 @@ pub enum ErrorKind {
     InvalidInput,
     /// The provider of a credential had none. Nothing was sent.
     CredentialsUnavailable,
-    /// A client cannot be built from this configuration.
+    /// A client cannot be built from this configuration, or cannot be used where it is: a blocking one inside of an async
+    /// context.
     Configuration,
     /// No connection came about. Nothing was sent.
     Connect,
     /// Time ran out: for an attempt, or for the call as a whole.
     Timeout,
-    /// The connection broke after the request may have been sent.
+    /// The connection broke after the request may have been sent, or what runs a blocking call panicked.
     Interrupted,
     /// 401: the credentials were not accepted.
     Unauthenticated,
@@ -237,19 +238,19 @@ impl Error {
         self.0.may_have_been_applied
     }
 
-    /// `X-Request-Id` of the reply: what the vendor's support asks for.
+    /// `X-Request-Id` of the last attempt's reply, if it had one: what the vendor's support asks for.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.meta()?.request_id.as_deref()
     }
 
-    /// `Trace-Id` of the reply.
+    /// `Trace-Id` of the last attempt's reply, if it had one.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         self.meta()?.trace_id.as_deref()
     }
 
-    /// Status, identifiers, date and budget of the last reply, if there was one.
+    /// Status, identifiers, date and budget of the last attempt's reply, if it had one.
     #[must_use]
     pub fn meta(&self) -> Option<&ReplyMeta> {
         self.0.meta.as_ref()
@@ -314,7 +315,7 @@ impl fmt::Display for Error {
             write!(f, " [{}]", facts.join(", "))?;
         }
         if let Some(hint) = inner.hint {
-            write!(f, ". {hint}")?;
+            write!(f, ". {hint} (see {})", hint.link())?;
         }
         Ok(())
     }
@@ -360,5 +361,125 @@ pub(crate) struct Malformed(pub(crate) Cow<'static, str>);
 impl Malformed {
     pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self(what.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn meta(status: u16) -> ReplyMeta {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", "request-1".parse().unwrap());
+        headers.insert("trace-id", "trace-1".parse().unwrap());
+        ReplyMeta::read(status, &headers, 1, SystemTime::UNIX_EPOCH)
+    }
+
+    fn plain() -> Error {
+        Error::of_call("get-something", ErrorKind::Server, "the service failed")
+    }
+
+    fn full() -> Error {
+        let message = Some("out of order".to_owned());
+        let reason = Some("server error".to_owned());
+        plain()
+            .with_meta(meta(503))
+            .with_message(Some(BodyCode::Number(17)), message, reason)
+            .with_hint(Some(Hint::WrongStoreHash))
+            .with_retry_after(Some(Duration::from_secs(9)))
+            .with_effort(3, Duration::from_millis(12_345))
+            .maybe_applied(true)
+            .retryable(true)
+            .with_source("the cause".into())
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        let error = plain();
+        assert_eq!(error.to_string(), "get-something: the service failed");
+        assert_eq!(error.summary(), "the service failed");
+        assert_eq!(error.operation(), Some("get-something"));
+        assert_eq!((error.status(), error.attempts()), (None, 0));
+        assert_eq!((error.message(), error.reason()), (None, None));
+        assert_eq!((error.request_id(), error.trace_id()), (None, None));
+        assert_eq!((error.retry_after(), error.hint()), (None, None));
+        assert_eq!(error.elapsed(), Duration::ZERO);
+        assert!(!error.is_retryable() && !error.may_have_been_applied());
+        assert!(error.code().is_none() && error.meta().is_none());
+        assert!(StdError::source(&error).is_none());
+        assert_eq!(Error::invalid_input("no").operation(), None);
+        assert_eq!(Error::invalid_input("no").kind(), ErrorKind::InvalidInput);
+        assert_eq!(Error::configuration("no").kind(), ErrorKind::Configuration);
+    }
+
+    #[test]
+    fn what_is_known_is_told() {
+        let error = full();
+        let hint = Hint::WrongStoreHash;
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "get-something: the service failed: out of order (server error) [HTTP 503, code 17, request id request-1, \
+                 3 attempts in 12.3 s]. {hint} (see {})",
+                hint.link()
+            )
+        );
+        assert_eq!(error.kind(), ErrorKind::Server);
+        assert_eq!((error.status(), error.attempts()), (Some(503), 3));
+        assert_eq!(error.message(), Some("out of order"));
+        assert_eq!(error.reason(), Some("server error"));
+        assert_eq!(error.request_id(), Some("request-1"));
+        assert_eq!(error.trace_id(), Some("trace-1"));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
+        assert_eq!(error.hint(), Some(hint));
+        assert_eq!(error.elapsed(), Duration::from_millis(12_345));
+        assert_eq!(error.code(), Some(&BodyCode::Number(17)));
+        assert_eq!(error.meta().map(|meta| meta.status), Some(503));
+        assert!(error.is_retryable() && error.may_have_been_applied());
+        assert_eq!(
+            StdError::source(&error).map(ToString::to_string),
+            Some("the cause".to_owned())
+        );
+        let debug = format!("{error:?}");
+        for shown in [
+            "Server",
+            "get-something",
+            "503",
+            "request-1",
+            "trace-1",
+            "12.345s",
+            "9s",
+        ] {
+            assert!(debug.contains(shown), "{debug}");
+        }
+    }
+
+    #[test]
+    fn one_attempt_is_not_counted_and_a_spent_retry_budget_is_told() {
+        let mut error = plain().with_effort(1, Duration::from_secs(5));
+        assert_eq!(error.to_string(), "get-something: the service failed");
+        error.out_of_repetitions();
+        assert!(
+            error.to_string().ends_with("the retry budget is spent]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_wait_only_grows_and_the_reply_can_be_taken() {
+        let mut error = full();
+        error.wait_at_least(Duration::from_secs(3));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
+        error.wait_at_least(Duration::from_secs(30));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+        assert_eq!(error.take_meta().map(|meta| meta.status), Some(503));
+        assert_eq!(error.status(), None);
+        let mut error = plain();
+        error.wait_at_least(Duration::from_secs(3));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
     }
 }

@@ -6,7 +6,11 @@ use bigcommerce_b2b_auth_api::{Operation, operations};
 
 use crate::ErrorKind;
 
-/// What to do about a failure, for the misconfigurations that are known. `Display` is a sentence.
+/// What to do about a failure, for the misconfigurations that are known. `Display` is a sentence, and
+/// [`link`](Self::link) leads to the section about it in [`troubleshooting`](crate::troubleshooting).
+///
+/// A hint is a conclusion from what the service answered, and no more certain than that: the section says what it rests
+/// on. A failure without a hint is one that the reply says too little about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hint {
@@ -14,10 +18,12 @@ pub enum Hint {
     MissingScope,
     /// A storefront token was sent where an access token belongs.
     WrongKindOfToken,
-    /// The store hash is wrong: the service answers that with a server error.
+    /// The store hash may be wrong: the service answers that with a server error.
     WrongStoreHash,
     /// The base URL has the path `/api/v3/io`.
     WrongBasePath,
+    /// The legacy `authToken` and a header of the current pair are there together.
+    BothHeaderSets,
     /// The backend user's role may not create server tokens.
     RoleForbidden,
     /// The e-mail address and the password do not belong together.
@@ -32,24 +38,96 @@ pub enum Hint {
     Redirect,
 }
 
+/// The page that all links lead to, with the anchor of a section.
+macro_rules! section {
+    ($anchor:literal) => {
+        concat!(
+            "https://docs.rs/bigcommerce-b2b-auth/latest/bigcommerce_b2b_auth/troubleshooting/index.html#",
+            $anchor
+        )
+    };
+}
+
+impl Hint {
+    /// The address of the section of this crate's documentation that says why it happens, what to do, and how to see it
+    /// happen without the service.
+    ///
+    /// ```
+    /// use bigcommerce_b2b_auth::Hint;
+    ///
+    /// assert!(Hint::MissingScope.link().ends_with("/troubleshooting/index.html#missing-scope"));
+    /// ```
+    #[must_use]
+    pub fn link(self) -> &'static str {
+        match self {
+            Self::MissingScope => section!("missing-scope"),
+            Self::WrongKindOfToken => section!("wrong-kind-of-token"),
+            Self::WrongStoreHash => section!("wrong-store-hash"),
+            Self::WrongBasePath => section!("wrong-base-path"),
+            Self::BothHeaderSets => section!("both-header-sets"),
+            Self::RoleForbidden => section!("role-forbidden"),
+            Self::BadLogin => section!("bad-login"),
+            Self::BadSessionJwt => section!("bad-session-jwt"),
+            Self::BadLegacyToken => section!("bad-legacy-token"),
+            Self::BudgetSpent => section!("budget-spent"),
+            Self::Redirect => section!("redirect"),
+        }
+    }
+
+    /// The anchor in [`link`](Self::link), such as `missing-scope`: a name that stays, to count or to alert by.
+    #[must_use]
+    pub fn section(self) -> &'static str {
+        self.link().split_once('#').map_or("", |(_, anchor)| anchor)
+    }
+}
+
 /// What is known of a call that the service refused.
 pub(crate) struct Refusal<'r> {
     pub(crate) kind: ErrorKind,
+    /// The status that was meant: the body's code, where the status is one of success.
+    pub(crate) status: u16,
     pub(crate) operation: &'r Operation,
     /// The credential headers that were sent.
     pub(crate) sends: &'r [&'r str],
     /// The path of the base URL.
     pub(crate) base_path: &'r str,
+    /// Whether the body is JSON. A proxy in front of the service answers with anything else.
+    pub(crate) is_json: bool,
     /// What the body said, the specific word and the general one.
     pub(crate) words: [Option<String>; 2],
 }
 
 impl Refusal<'_> {
-    fn says(&self, words: &str) -> bool {
+    /// Whether the body says this, as a sentence of its own or as the beginning of all that it says. A longer sentence that
+    /// begins alike is another message: "Invalid token header. …" is not "Invalid token".
+    fn says(&self, sentence: &str) -> bool {
         self.words
             .iter()
             .flatten()
-            .any(|said| said.to_ascii_lowercase().contains(words))
+            // Messages that came as a list or by field were joined by these.
+            .flat_map(|said| said.split([':', ';']))
+            .filter_map(|said| {
+                let said = said.trim_start();
+                let (head, rest) = said.split_at_checked(sentence.len())?;
+                head.eq_ignore_ascii_case(sentence).then_some(rest)
+            })
+            .any(|rest| rest.trim_end().is_empty() || rest.starts_with(['.', '!']))
+    }
+
+    /// Whether the body names both kinds of credential headers.
+    ///
+    /// A mixture can neither be seen before it is sent nor known by its answer. What adds the other kind is a transport of
+    /// the caller's own, or a default header of the caller's `reqwest::ClientBuilder`, which cannot be asked for them and
+    /// puts them in when the request is out of our hands. And all that is known of the answer is that it is unexpected.
+    /// What is left is a reply that speaks of both: a client sends one kind, and has no business with the other.
+    fn names_both_header_sets(&self) -> bool {
+        let names = |header| {
+            self.words
+                .iter()
+                .flatten()
+                .any(|said| said.to_ascii_lowercase().contains(header))
+        };
+        names("authtoken") && (names("x-auth-token") || names("x-store-hash"))
     }
 
     fn is_of(&self, operation: &Operation) -> bool {
@@ -59,18 +137,34 @@ impl Refusal<'_> {
     fn sends(&self, header: &str) -> bool {
         self.sends.contains(&header)
     }
+
+    /// Whether the base URL has the path that the vendor's page names, or one below or above it.
+    fn is_below_v3(&self) -> bool {
+        let mut path = self.base_path.split('/').filter(|part| !part.is_empty());
+        path.next() == Some("api") && path.next() == Some("v3")
+    }
 }
 
 impl Hint {
     /// Goes by operation, status and words together: each alone means too many things here.
+    ///
+    /// No rule rests on what is unknown of the service. Where its words are known, they decide, in whichever shape of body
+    /// they come; where they are not, a body that is no JSON is taken for a proxy's, which knows nothing of credentials.
     pub(crate) fn of_reply(refusal: &Refusal<'_>) -> Option<Self> {
         let logs_in = refusal.is_of(&operations::POST_AUTH_CUSTOMER)
             || refusal.is_of(&operations::POST_AUTH_BACKEND);
         match refusal.kind {
-            ErrorKind::Unauthenticated if refusal.is_of(&operations::GET_AUTH_STOREFRONT) => {
+            ErrorKind::RateLimited => Some(Self::BudgetSpent),
+            ErrorKind::Redirected => Some(Self::Redirect),
+            _ if refusal.names_both_header_sets() => Some(Self::BothHeaderSets),
+            ErrorKind::Unauthenticated
+                if refusal.is_of(&operations::GET_AUTH_STOREFRONT) && refusal.is_json =>
+            {
                 Some(Self::BadSessionJwt)
             }
-            ErrorKind::Unauthenticated | ErrorKind::Forbidden if refusal.sends("authToken") => {
+            ErrorKind::Unauthenticated | ErrorKind::Forbidden
+                if refusal.sends("authToken") && refusal.is_json =>
+            {
                 Some(Self::BadLegacyToken)
             }
             ErrorKind::Forbidden
@@ -83,10 +177,21 @@ impl Hint {
             {
                 Some(Self::WrongKindOfToken)
             }
-            ErrorKind::NotFound if refusal.base_path.starts_with("/api/v3/io") => {
+            // An operation that did not find what it was asked for was found itself.
+            ErrorKind::NotFound
+                if refusal.is_below_v3() && !refusal.says("no matching token was found") =>
+            {
                 Some(Self::WrongBasePath)
             }
-            ErrorKind::Server if refusal.sends("X-Store-Hash") => Some(Self::WrongStoreHash),
+            // Only "a server error" is known of it: neither status nor body. A gateway's statuses with a body that is not the
+            // service's own are left out, since they tell of a request that the service has not even looked at; a 500
+            // without JSON is what the framework behind it answers when it fails.
+            ErrorKind::Server
+                if refusal.sends("X-Store-Hash")
+                    && (refusal.is_json || !matches!(refusal.status, 502..=504)) =>
+            {
+                Some(Self::WrongStoreHash)
+            }
             ErrorKind::Rejected
                 if refusal.is_of(&operations::POST_AUTH_BACKEND)
                     && refusal.says("role forbidden") =>
@@ -95,13 +200,11 @@ impl Hint {
             }
             ErrorKind::Rejected
                 if logs_in
-                    && (refusal.says("email or password")
+                    && (refusal.says("the email or password you have entered is incorrect")
                         || refusal.says("customer auth failed")) =>
             {
                 Some(Self::BadLogin)
             }
-            ErrorKind::RateLimited => Some(Self::BudgetSpent),
-            ErrorKind::Redirected => Some(Self::Redirect),
             _ => None,
         }
     }
@@ -115,13 +218,19 @@ impl fmt::Display for Hint {
                  belongs to this store"
             }
             Self::WrongKindOfToken => {
-                "A storefront token was sent where the store's access token belongs"
+                "This is the answer to a storefront token where the store's access token belongs, so check which of the \
+                 two this client was given"
             }
             Self::WrongStoreHash => {
                 "If it does not pass: a wrong store hash answers with a server error too, so check it"
             }
             Self::WrongBasePath => {
-                "The base path is /api/io: /api/v3/io, which one of the vendor's pages names, does not exist"
+                "The base path of these calls is /api/io: under /api/v3/io, which one of the vendor's pages names, there is \
+                 nothing of them"
+            }
+            Self::BothHeaderSets => {
+                "Only one kind of credentials may go along, authToken alone or X-Auth-Token with X-Store-Hash: take the \
+                 other one out of the environment, the default headers or the transport that has it"
             }
             Self::RoleForbidden => {
                 "Server tokens are created by a backend user with the role Administrator or Store Owner; a custom role \
@@ -144,5 +253,155 @@ impl fmt::Display for Hint {
                  the service is"
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("../docs/troubleshooting.md");
+
+    /// Every hint, in the order of the enum.
+    fn all() -> impl Iterator<Item = Hint> {
+        // A match, so that a new hint cannot be forgotten here.
+        std::iter::successors(Some(Hint::MissingScope), |hint| match hint {
+            Hint::MissingScope => Some(Hint::WrongKindOfToken),
+            Hint::WrongKindOfToken => Some(Hint::WrongStoreHash),
+            Hint::WrongStoreHash => Some(Hint::WrongBasePath),
+            Hint::WrongBasePath => Some(Hint::BothHeaderSets),
+            Hint::BothHeaderSets => Some(Hint::RoleForbidden),
+            Hint::RoleForbidden => Some(Hint::BadLogin),
+            Hint::BadLogin => Some(Hint::BadSessionJwt),
+            Hint::BadSessionJwt => Some(Hint::BadLegacyToken),
+            Hint::BadLegacyToken => Some(Hint::BudgetSpent),
+            Hint::BudgetSpent => Some(Hint::Redirect),
+            Hint::Redirect => None,
+        })
+    }
+
+    /// The headings of a level, as rustdoc makes anchors of them: lower case, and hyphens for spaces.
+    fn anchors<'d>(docs: &'d str, level: &str) -> Vec<String> {
+        let mut in_code = false;
+        let heading = |line: &'d str| {
+            if line.starts_with("```") {
+                in_code = !in_code;
+            }
+            line.strip_prefix(level)
+                .and_then(|rest| rest.strip_prefix(' '))
+                .filter(|_| !in_code)
+        };
+        docs.lines()
+            .filter_map(heading)
+            .map(|heading| {
+                heading
+                    .chars()
+                    .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
+                    .map(|letter| match letter {
+                        ' ' => '-',
+                        other => other.to_ascii_lowercase(),
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_hint_has_its_section_and_every_section_of_a_hint_its_hint() {
+        let (_, hints) = DOCS.split_once("\n# The hints\n").unwrap();
+        let (hints, rest) = hints.split_once("\n# When there is no hint\n").unwrap();
+        let expected: Vec<_> = all().map(Hint::section).collect();
+        assert_eq!(anchors(hints, "##"), expected);
+        assert_eq!(anchors(rest, "##"), [""; 0], "a section of no hint");
+        // A second heading of the same text would get a number behind its anchor, and so might the first.
+        let mut anchors: Vec<_> = ["#", "##", "###"]
+            .iter()
+            .flat_map(|level| anchors(DOCS, level))
+            .collect();
+        let headings = anchors.len();
+        anchors.sort();
+        anchors.dedup();
+        assert_eq!(anchors.len(), headings);
+    }
+
+    #[test]
+    fn each_section_says_the_sentence_of_its_hint() {
+        let whole = DOCS.split_whitespace().collect::<Vec<_>>().join(" ");
+        for hint in all() {
+            let as_shown = format!(". {hint} (see …)");
+            assert!(whole.contains(&as_shown), "{hint:?}: {as_shown}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_one_sentence_and_leaves_its_end_to_the_error() {
+        for hint in all() {
+            let text = hint.to_string();
+            assert!(text.starts_with(char::is_uppercase), "{text}");
+            assert!(
+                !text.contains(". ") && !text.contains('\n') && !text.contains("  "),
+                "{text}"
+            );
+            assert!(
+                text.ends_with(|end: char| end.is_alphanumeric() || end == '"'),
+                "{text}"
+            );
+            assert!(hint.link().ends_with(&format!("#{}", hint.section())));
+            assert!(!hint.section().is_empty());
+        }
+    }
+
+    fn refusal<'r>(words: &str, base_path: &'r str) -> Refusal<'r> {
+        Refusal {
+            kind: ErrorKind::NotFound,
+            status: 404,
+            operation: &operations::DELETE_AUTH_BACKEND,
+            sends: &["authToken"],
+            base_path,
+            is_json: true,
+            words: [Some(words.to_owned()), None],
+        }
+    }
+
+    #[test]
+    fn words_are_a_sentence_and_not_a_part_of_one() {
+        for said in [
+            "Invalid token",
+            " INVALID TOKEN. ",
+            "invalid token!",
+            "Invalid token. Try another one.",
+            "non_field_errors: Invalid token",
+            "first; Invalid token; last",
+        ] {
+            assert!(refusal(said, "/api/io").says("invalid token"), "{said}");
+        }
+        for said in [
+            "",
+            "Invalid toke",
+            "Invalid tokens",
+            "Invalid token header. No credentials provided.",
+            "Invalid access token",
+            "It is an invalid token",
+            "\u{130}nvalid token",
+            "Invalid toke\u{306}",
+        ] {
+            assert!(!refusal(said, "/api/io").says("invalid token"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_the_vendors_page_goes_by_whole_parts() {
+        for (path, expected) in [
+            ("/api/v3/io", true),
+            ("/api/v3", true),
+            ("/api/v3/io/auth", true),
+            ("/api//v3/io", true),
+            ("/api/io", false),
+            ("/api/v30/io", false),
+            ("/gateway/api/v3/io", false),
+            ("/v3", false),
+        ] {
+            assert_eq!(refusal("", path).is_below_v3(), expected, "{path}");
+        }
     }
 }

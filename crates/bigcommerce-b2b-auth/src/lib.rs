@@ -39,19 +39,114 @@
 //! 30 September 2025; the compiler says so where you use it.
 //!
 //! # What the client sees to
-//! - **Budget.** A store has 150 requests a minute for all its integrations together. A client keeps to a [`Pace`] of
-//!   135, and every [`ReplyMeta`] tells what the service says is left.
-//! - **Repetition.** What surely did not happen is tried again, as the [`RetryPolicy`] says.
+//! - **Budget.** A store has 150 requests a minute for all its integrations together. Every attempt takes a permit: 135 a
+//!   minute until a reply tells the allocation, then up to the whole of it, less where others are seen to spend, and none
+//!   after a 429 until the moment that it names. See [`BudgetLimit`], [`Priority`] and [`Client::budget`].
+//! - **Repetition.** What may pass by itself and does no harm twice is tried again, within a retry budget that keeps an
+//!   outage from being multiplied. One server token at most comes of one call. See [`RetryPolicy`].
+//! - **Time.** An attempt ends after 30 seconds and a call after 2 minutes, its waits included; a wait that cannot end in
+//!   time is not begun. See [`CallOptions`].
 //! - **Success** is a 2xx status *and* a body that does not say otherwise: the service can answer 422 inside a 200.
-//! - **Errors** say what happened, where, and for the known misconfigurations what to do: see [`Error`] and [`Hint`].
-//! - **Bounds.** A reply over 1 MiB is cut off, and an attempt ends after 30 seconds.
+//! - **Errors** say what happened, where, and for the known misconfigurations what to do, with a link to a section of
+//!   [`troubleshooting`]: see [`Error`] and [`Hint`].
+//! - **Watching.** A call is a span, and so is each of its attempts, with OpenTelemetry's names; [`watch::Observer`] is
+//!   a hook for metrics.
+//! - **Bounds.** A reply over 1 MiB is cut off.
 //! - **Secrecy.** Secrets print as `[REDACTED]`; redirects are not followed; https is required unless the host is
 //!   loopback.
 //!
 //! # Features
 //! | feature | default | what it does |
 //! |---|---|---|
-//! | `rustls` | yes | TLS by rustls with the platform's certificate store; without it only plain http can be spoken |
+//! | `rustls` | yes | TLS by rustls with aws-lc-rs and the platform's certificate store |
+//! | `rustls-no-provider` | | TLS by rustls with the crypto provider that the application installs, before it builds a client |
+//! | `native-tls` | | TLS by the system's library: OpenSSL on Linux, with its headers to build; used in place of rustls where both are on |
+//! | `http2` | | HTTP/2 where the other side offers it, which is agreed on with TLS |
+//! | `blocking` | | `blocking::Client`, for programs without async |
+//!
+//! Without a TLS feature only plain http can be spoken.
+//!
+//! # Deployment
+//! **Connections.** A client keeps its connections open and shares them between its clones, so build one and clone it. With
+//! the feature `http2`, and over TLS, calls that are under way at once share one connection as soon as it is open. A connection is served by the
+//! runtime that opened it: a current-thread runtime that is kept but not running keeps its connections from working, so give
+//! each such runtime a client of its own.
+//!
+//! **Proxies.** `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are followed, except for a base URL that is loopback.
+//! A proxy for https is only asked for a tunnel: it gets to see the name of the host, and no credential.
+//!
+//! **An HTTP client of your own.** Proxies, certificates and the connection pool are set on a [`reqwest::ClientBuilder`]. On
+//! top of it the SDK sets what its safety rests on: no redirects, no retries but its own, no `Referer`, no logging of
+//! connections. Everything else is as you leave it: there is no connect time-out unless you set one, and the proxies of the
+//! environment are followed for loopback as well.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bigcommerce_b2b_auth::{Client, StoreAccess};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let http = reqwest::Client::builder()
+//!     .proxy(reqwest::Proxy::https("http://proxy.example.com:3128")?)
+//!     .connect_timeout(Duration::from_secs(5))
+//!     .pool_idle_timeout(Duration::from_secs(30));
+//! let client = Client::builder().credentials(StoreAccess::new("abc123", "an access token")?).http(http).build()?;
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Credentials that change.** A [`RotatingSecret`] is replaced by whoever learns of a new token; a [`SecretProvider`] is
+//! asked once for each call, and once more when the service refuses what it gave. A call whose provider has nothing to give
+//! sends nothing, and ends with [`ErrorKind::CredentialsUnavailable`].
+//!
+//! ```
+//! use bigcommerce_b2b_auth::{Client, Secret, SecretFuture, SecretProvider, StoreAccess};
+//!
+//! /// A file that the platform replaces, such as a secret that is mounted into a container.
+//! #[derive(Debug)]
+//! struct TokenFile(&'static str);
+//!
+//! impl SecretProvider for TokenFile {
+//!     fn secret<'a>(&'a self, _refused: Option<&'a Secret>) -> SecretFuture<'a> {
+//!         Box::pin(async { Ok(Secret::from(std::fs::read_to_string(self.0)?.trim_end().to_owned())) })
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), bigcommerce_b2b_auth::Error> {
+//! let credentials = StoreAccess::from_provider("abc123", TokenFile("/run/secrets/bigcommerce-access-token"))?;
+//! let client = Client::builder().credentials(credentials).build()?;
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Without async.** `blocking::Client`, of the feature `blocking`, wraps an async client and has the same calls. It runs them
+//! on a thread of its own; inside of an async context it answers an error.
+#![cfg_attr(
+    feature = "blocking",
+    doc = r#"
+```
+# use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, blocking};
+
+# fn main() -> Result<(), Box<dyn std::error::Error>> {
+# let runtime = tokio::runtime::Runtime::new()?;
+# let sandbox = runtime.block_on(Sandbox::builder().start())?;
+# let (store_hash, access_token, customer_id) = (demo::STORE_HASH, demo::ACCESS_TOKEN, demo::CUSTOMER_ID);
+let client = Client::builder()
+    .credentials(StoreAccess::new(store_hash, access_token)?)
+#   .base_url(sandbox.base_url())
+    .build()?;
+let client = blocking::Client::new(client)?;
+let token = client.mint_storefront_token(CustomerId::new(customer_id)?).send()?;
+# drop(token);
+# Ok(())
+# }
+```
+
+See the module [`blocking`].
+"#
+)]
 //!
 //! # Runtime
 //! Calls run on tokio, with its time driver enabled. Dropping a call's future stops it; whether a request that was under
@@ -88,6 +183,8 @@ mod secret_provider;
 mod server_tokens;
 mod token;
 pub mod transport;
+#[doc = include_str!("../docs/troubleshooting.md")]
+pub mod troubleshooting {}
 pub mod watch;
 
 pub use budget::{

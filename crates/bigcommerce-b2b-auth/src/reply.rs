@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A value and the reply that brought it. Dereferences to the value.
 #[derive(Debug, Clone)]
@@ -75,18 +75,34 @@ impl ReplyMeta {
         attempts: u32,
         requested_at: SystemTime,
     ) -> Self {
-        Self {
+        let mut meta = Self {
             status,
-            request_id: identifier(headers, "x-request-id"),
-            trace_id: identifier(headers, "trace-id"),
-            date: date(headers),
-            service_time: texts(headers, "x-envoy-upstream-service-time")
-                .find_map(|millis| millis.trim().parse().ok())
-                .map(Duration::from_millis),
-            budget: BudgetReading::read(headers),
+            request_id: None,
+            trace_id: None,
+            date: None,
+            service_time: None,
+            budget: BudgetReading::default(),
             attempts,
             requested_at,
+        };
+        // One walk over what is there costs a fraction of looking for each of the names. Of a header that is there more
+        // than once, the first value that can be read counts.
+        for (name, value) in headers {
+            let text = || value.to_str().ok();
+            match name.as_str() {
+                "x-request-id" => {
+                    meta.request_id = meta.request_id.or_else(|| identifier(text()?));
+                }
+                "trace-id" => meta.trace_id = meta.trace_id.or_else(|| identifier(text()?)),
+                "date" => meta.date = meta.date.or_else(|| http_date(text()?)),
+                "x-envoy-upstream-service-time" => {
+                    let millis = || text()?.trim().parse().ok().map(Duration::from_millis);
+                    meta.service_time = meta.service_time.or_else(millis);
+                }
+                _ => meta.budget.add(name, value),
+            }
         }
+        meta
     }
 }
 
@@ -106,31 +122,45 @@ pub struct BudgetReading {
 }
 
 impl BudgetReading {
-    /// The vendor writes some of these names with "Request" and some with "Requests": both spellings of each are read.
-    /// Where several values are there, the most careful one counts: the fewest requests and the longest time.
     fn read(headers: &HeaderMap) -> Self {
-        let both = |one: &'static str, other: &'static str| {
-            texts(headers, one)
-                .chain(texts(headers, other))
-                .flat_map(|list| list.split(','))
-        };
-        let allocations = || both("x-requests-allocated", "x-request-allocated");
-        Self {
-            allocated: allocations().filter_map(whole).min(),
-            window: allocations()
-                .filter_map(|value| seconds(value.split_once('/')?.1))
-                .max(),
-            remaining: both("x-requests-remaining", "x-request-remaining")
-                .filter_map(whole)
-                .min(),
-            resets_after: both(
-                "x-request-window-resets-after",
-                "x-requests-window-resets-after",
-            )
-            .filter_map(seconds)
-            .max(),
+        let mut reading = Self::default();
+        for (name, value) in headers {
+            reading.add(name, value);
+        }
+        reading
+    }
+
+    /// Takes in a header, if it is one of the budget's. The vendor writes some of these names with "Request" and some with
+    /// "Requests": both spellings of each are read. Where several values are there, the most careful one counts: the
+    /// fewest requests and the longest time.
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let values = || value.to_str().unwrap_or_default().split(',');
+        match name.as_str() {
+            "x-requests-allocated" | "x-request-allocated" => {
+                for value in values() {
+                    self.allocated = fewer(self.allocated, whole(value));
+                    let window = value.split_once('/').and_then(|(_, rest)| seconds(rest));
+                    self.window = self.window.max(window);
+                }
+            }
+            "x-requests-remaining" | "x-request-remaining" => {
+                for value in values() {
+                    self.remaining = fewer(self.remaining, whole(value));
+                }
+            }
+            "x-request-window-resets-after" | "x-requests-window-resets-after" => {
+                for value in values() {
+                    self.resets_after = self.resets_after.max(seconds(value));
+                }
+            }
+            _ => {}
         }
     }
+}
+
+/// The lesser of two numbers, or the one that is there.
+fn fewer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// How long the service wants the caller to wait, the longest of the headers that may say so. Never more than a day.
@@ -171,20 +201,27 @@ fn texts<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item =
 
 /// The service's clock.
 fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    texts(headers, "date").find_map(|date| httpdate::parse_http_date(date).ok())
+    texts(headers, "date").find_map(http_date)
+}
+
+fn http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
 }
 
 /// An identifier goes into messages and logs: it is cut to what an identifier looks like.
-fn identifier(headers: &HeaderMap, name: &'static str) -> Option<String> {
+fn identifier(text: &str) -> Option<String> {
     const LONGEST_IDENTIFIER: usize = 128;
-    texts(headers, name)
-        .map(|id| {
-            id.chars()
-                .filter(char::is_ascii_graphic)
-                .take(LONGEST_IDENTIFIER)
-                .collect::<String>()
-        })
-        .find(|id| !id.is_empty())
+    // Nothing is to be cut from nearly all of them.
+    let id = if text.len() <= LONGEST_IDENTIFIER && text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        text.to_owned()
+    } else {
+        text.chars()
+            .filter(char::is_ascii_graphic)
+            .take(LONGEST_IDENTIFIER)
+            .collect()
+    };
+    (!id.is_empty()).then_some(id)
 }
 
 /// The number that a value starts with; its unit, as in `150 times` or `0.39 s`, is ignored. Too many digits make it

@@ -1,6 +1,10 @@
 //! The tokens that the service hands out, and how long they count. Time is an argument throughout.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
 
 use bigcommerce_b2b_auth_api::types;
 use http::HeaderValue;
@@ -14,13 +18,14 @@ const STOREFRONT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// `Authorization: Bearer …`.
 ///
 /// `Debug` shows its claims and expiry, and not the token.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StorefrontToken {
     token: Secret,
     authorization: HeaderValue,
-    claims: Option<Claims>,
+    /// Read when somebody asks, for the claims or for the expiry: a token that is only passed on is never taken apart.
+    claims: OnceLock<Option<Claims>>,
     name: Option<String>,
-    expires_at: SystemTime,
+    requested_at: SystemTime,
 }
 
 impl StorefrontToken {
@@ -34,21 +39,15 @@ impl StorefrontToken {
         if token.is_empty() {
             return Err(Malformed::new("the token is empty"));
         }
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+        let mut authorization = HeaderValue::try_from(["Bearer ", token.expose_secret()].concat())
             .map_err(|_| Malformed::new("the token cannot be carried by a header"))?;
         authorization.set_sensitive(true);
-        let claims = Claims::read_unverified(token.expose_secret()).ok();
-        let expires_at = claims
-            .as_ref()
-            .and_then(|claims| claims.expires_at)
-            .or_else(|| requested_at.checked_add(STOREFRONT_LIFE))
-            .unwrap_or(requested_at);
         Ok(Self {
             token,
             authorization,
-            claims,
+            claims: OnceLock::new(),
             name,
-            expires_at,
+            requested_at,
         })
     }
 
@@ -67,7 +66,9 @@ impl StorefrontToken {
     /// What the token says of itself, **not verified**. `None` when it is not a readable JWT.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
-        self.claims.as_ref()
+        self.claims
+            .get_or_init(|| Claims::read_unverified(self.token.expose_secret()).ok())
+            .as_ref()
     }
 
     /// The name that the service gave back for it, on a login.
@@ -79,13 +80,16 @@ impl StorefrontToken {
     /// Until when the token is valid: its claim `exp`, or a day from when it was requested.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        self.expires_at
+        self.claims()
+            .and_then(|claims| claims.expires_at)
+            .or_else(|| self.requested_at.checked_add(STOREFRONT_LIFE))
+            .unwrap_or(self.requested_at)
     }
 
     /// Whether the token is expired at `now`.
     #[must_use]
     pub fn is_expired_at(&self, now: SystemTime) -> bool {
-        is_expired_at(self.expires_at, now)
+        is_expired_at(self.expires_at(), now)
     }
 
     /// Whether the token is expired at `now`, or will be within `margin` of it.
@@ -99,7 +103,19 @@ impl StorefrontToken {
     /// How long the token is valid from `now` on; zero once it is expired.
     #[must_use]
     pub fn remaining(&self, now: SystemTime) -> Duration {
-        self.expires_at.duration_since(now).unwrap_or_default()
+        self.expires_at().duration_since(now).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for StorefrontToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorefrontToken")
+            .field("token", &self.token)
+            .field("authorization", &self.authorization)
+            .field("claims", &self.claims())
+            .field("name", &self.name)
+            .field("expires_at", &self.expires_at())
+            .finish()
     }
 }
 
@@ -207,6 +223,20 @@ mod tests {
         assert!(!token.is_expired_at(start + 24 * HOUR - Duration::from_nanos(1)));
         assert!(token.is_expired_at(start + 24 * HOUR));
         assert!(token.expires_within(Duration::ZERO, start + 24 * HOUR));
+    }
+
+    #[test]
+    fn what_a_token_says_of_itself_does_not_depend_on_when_it_is_asked() {
+        // {"email":"ada@example.com","exp":1900000000}
+        let jwt = "e30.eyJlbWFpbCI6ImFkYUBleGFtcGxlLmNvbSIsImV4cCI6MTkwMDAwMDAwMH0.c2ln";
+        let expires_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+        let token = StorefrontToken::new(jwt.into(), None, requested_at()).unwrap();
+        let unread = token.clone();
+        assert!(format!("{unread:?}").contains("ada@example.com"));
+        assert_eq!(token.expires_at(), expires_at);
+        assert_eq!(token.claims(), Claims::read_unverified(jwt).ok().as_ref());
+        assert_eq!(token.clone().claims(), token.claims());
+        assert_eq!(format!("{token:?}"), format!("{unread:?}"));
     }
 
     #[test]

@@ -29,9 +29,6 @@ const RESERVE: u64 = 50;
 /// However much others spend, this part of what there is stays ours.
 const LEAST_SHARE: f64 = 0.25;
 
-/// Where not even the reserve is left, one request in this part of a window goes out all the same.
-const PROBES_IN_A_WINDOW: u32 = 15;
-
 /// This part of a window has to be over before what others spent in it says how much they will.
 const LONG_ENOUGH_TO_JUDGE: u32 = 6;
 
@@ -208,6 +205,15 @@ impl Ledger {
         }
     }
 
+    /// Whether nothing of what is written here matters any more: a new ledger would do as well.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let is_past = |moment: Option<Instant>| moment.is_none_or(|moment| moment <= now);
+        self.under_way.is_empty()
+            && is_past(self.counted_until.back().copied())
+            && is_past(self.closed_until)
+            && is_past(self.left.map(|left| left.until))
+    }
+
     fn read(&mut self, permit: u64, now: Instant, reading: &BudgetReading) {
         if let Some(requests) = reading
             .allocated
@@ -315,11 +321,10 @@ impl Ledger {
         };
         let in_the_long_run = share(allocation.requests, allocation.window);
         match self.left_at(now) {
-            Some(left) if left.requests > allocation.reserve() => {
+            Some(left) => {
                 let until_then = left.until.saturating_duration_since(now);
                 in_the_long_run.max(share(left.requests, until_then))
             }
-            Some(_) => in_the_long_run.max(allocation.window / PROBES_IN_A_WINDOW),
             None => in_the_long_run,
         }
     }
@@ -834,13 +839,19 @@ mod tests {
     }
 
     #[test]
-    fn where_next_to_nothing_is_left_beside_others_it_probes_slowly() {
+    fn where_next_to_nothing_is_left_beside_others_it_is_spread() {
         let mut book = Book::new(BudgetLimit::default());
         let permit = book.take();
-        book.answer_in_full(permit, 3, 30 * SECOND);
-        // The reserve of 150 is 3: no burst, and 15 probes in a window.
+        book.answer_in_full(permit, 4, 30 * SECOND);
+        // Not even the reserve of 3 would be left: no burst, and a quarter of what there is.
         book.take();
-        assert!(near(book.wait().unwrap(), 4 * SECOND), "{:?}", book.wait());
+        assert!(book.wait().unwrap() >= 30 * SECOND, "{:?}", book.wait());
+        // In a sliding window, where more comes soon, so does the next.
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        book.answer_in_full(permit, 4, SECOND / 10);
+        book.take();
+        assert!(book.wait().unwrap() < 3 * SECOND, "{:?}", book.wait());
     }
 
     #[test]
@@ -957,6 +968,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn it_is_over_when_nothing_counts_any_more() {
+        let mut book = Book::new(BudgetLimit::default());
+        let is_over = |book: &Book| book.ledger.is_over(book.now);
+        assert!(is_over(&book));
+        let permit = book.take();
+        assert!(!is_over(&book), "one is under way");
+        book.settle(permit, &told(150));
+        assert!(!is_over(&book), "it counts for a minute");
+        book.now += MINUTE;
+        assert!(is_over(&book));
+        let permit = book.take();
+        book.settle(permit, &PermitOutcome::NotSent);
+        assert!(is_over(&book));
+        let permit = book.take();
+        book.answer(permit, 10, 90 * SECOND);
+        book.now += MINUTE;
+        assert!(!is_over(&book), "the service's word still holds");
+        book.now += 30 * SECOND;
+        assert!(is_over(&book));
+        let permit = book.take();
+        book.settle(
+            permit,
+            &PermitOutcome::Refused {
+                reading: BudgetReading::default(),
+                wait: Some(2 * MINUTE),
+            },
+        );
+        book.now += MINUTE;
+        assert!(!is_over(&book), "closed");
+        book.now += MINUTE;
+        assert!(is_over(&book));
     }
 
     #[test]

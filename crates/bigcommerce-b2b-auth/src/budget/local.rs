@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     pin::pin,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,8 +42,9 @@ use crate::Clock;
 #[derive(Debug)]
 pub struct LocalBudgets {
     limit: BudgetLimit,
-    /// Kept while somebody uses it.
-    by_store: Mutex<HashMap<String, Weak<LocalBudget>>>,
+    /// Kept while somebody uses it, and until what was spent does not count any more: a client that is built for each
+    /// request must not begin with a full purse each time.
+    by_store: Mutex<HashMap<String, Arc<LocalBudget>>>,
 }
 
 impl LocalBudgets {
@@ -59,18 +60,28 @@ impl LocalBudgets {
     /// The budgets of this process for a place: every client with the same address and the same limit gets the same ones,
     /// so that one who builds a client for each request does not have as many budgets.
     pub(crate) fn of_process(address: &str, limit: BudgetLimit) -> Arc<Self> {
-        type ByPlace = HashMap<(String, BudgetLimit), Weak<LocalBudgets>>;
+        type ByPlace = HashMap<(String, BudgetLimit), Arc<LocalBudgets>>;
         static BUDGETS: LazyLock<Mutex<ByPlace>> = LazyLock::new(Mutex::default);
 
         let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (address.to_owned(), limit);
-        if let Some(known) = budgets.get(&place).and_then(Weak::upgrade) {
-            return known;
+        if let Some(known) = budgets.get(&place) {
+            return Arc::clone(known);
         }
-        budgets.retain(|_, known| known.strong_count() > 0);
+        budgets.retain(|_, known| Arc::strong_count(known) > 1 || known.counts_anything());
         let new = Arc::new(Self::new(limit));
-        budgets.insert(place, Arc::downgrade(&new));
+        budgets.insert(place, Arc::clone(&new));
         new
+    }
+
+    fn counts_anything(&self) -> bool {
+        let mut by_store = self.by_store.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::forget(&mut by_store);
+        !by_store.is_empty()
+    }
+
+    fn forget(by_store: &mut HashMap<String, Arc<LocalBudget>>) {
+        by_store.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_over());
     }
 }
 
@@ -81,12 +92,12 @@ impl RequestBudgets for LocalBudgets {
             return new();
         };
         let mut by_store = self.by_store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = by_store.get(store_hash).and_then(Weak::upgrade) {
-            return budget;
+        if let Some(budget) = by_store.get(store_hash) {
+            return Arc::clone(budget) as Arc<dyn RequestBudget>;
         }
-        by_store.retain(|_, budget| budget.strong_count() > 0);
+        Self::forget(&mut by_store);
         let budget = new();
-        by_store.insert(store_hash.to_owned(), Arc::downgrade(&budget));
+        by_store.insert(store_hash.to_owned(), Arc::clone(&budget));
         budget
     }
 }
@@ -154,6 +165,10 @@ impl LocalBudget {
                 next_number: 0,
             }),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().ledger.is_over(self.clock.instant())
     }
 
     /// Nothing under this lock panics; should it all the same, the books are as good as they were.
@@ -564,18 +579,52 @@ mod tests {
         assert!(order.lock().unwrap().is_sorted());
     }
 
-    #[test]
-    fn a_store_has_one_budget_and_it_goes_with_its_last_user() {
+    #[tokio::test(start_paused = true)]
+    async fn a_store_has_one_budget_which_outlives_its_users_while_it_counts() {
         let clock: Arc<dyn Clock> = Arc::new(Paused);
         let budgets = LocalBudgets::new(BudgetLimit::default());
         let of = |store| budgets.of_store(store, &clock);
-        let first = of(Some("abc123"));
-        assert!(Arc::ptr_eq(&first, &of(Some("abc123"))));
-        assert!(!Arc::ptr_eq(&first, &of(Some("def456"))));
+        let used = of(Some("abc123"));
+        assert!(Arc::ptr_eq(&used, &of(Some("abc123"))));
+        assert!(!Arc::ptr_eq(&used, &of(Some("def456"))));
         assert!(!Arc::ptr_eq(&of(None), &of(None)));
-        drop(first);
+        let kept = || {
+            let mut kept: Vec<_> = budgets.by_store.lock().unwrap().keys().cloned().collect();
+            kept.sort();
+            kept
+        };
+        let permit = used.try_acquire(&interactive()).unwrap();
+        used.settle(permit, &PermitOutcome::Unknown);
+        drop(used);
+        // One that was never used is forgotten with its last user, one that was used is not.
         drop(of(Some("ghi789")));
-        assert_eq!(budgets.by_store.lock().unwrap().len(), 1);
+        assert_eq!(kept(), ["abc123", "ghi789"]);
+        let status = of(Some("abc123")).status();
+        assert_eq!(status.under_way, 0);
+        tokio::time::advance(MINUTE).await;
+        drop(of(Some("jkl012")));
+        assert_eq!(kept(), ["jkl012"]);
+        assert!(!budgets.counts_anything());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_builds_a_client_for_each_request_has_one_purse() {
+        let clock: Arc<dyn Clock> = Arc::new(Paused);
+        let mut granted = 0;
+        for _ in 0..100 {
+            let budgets = LocalBudgets::of_process("https://purse.example", BudgetLimit::default());
+            let budget = budgets.of_store(Some("abc123"), &clock);
+            if let Some(permit) = budget.try_acquire(&interactive()) {
+                budget.settle(permit, &PermitOutcome::Unknown);
+                granted += 1;
+            }
+            // Other places come and go meanwhile.
+            drop(LocalBudgets::of_process(
+                "https://other.example",
+                BudgetLimit::unlimited(),
+            ));
+        }
+        assert_eq!(granted, 15, "the burst, once");
     }
 
     #[test]

@@ -53,3 +53,27 @@ impl Stores {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BudgetLimit, LocalBudgets, RetryBudget, clock::SystemClock};
+
+    #[test]
+    fn a_store_has_one_line_and_it_goes_with_its_last_user() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let budgets = Arc::new(LocalBudgets::new(BudgetLimit::default()));
+        let stores = Stores::new(budgets, RetryTokens::new(RetryBudget::of(1)));
+        let first = stores.of(Some("abc123"), &clock);
+        assert!(Arc::ptr_eq(&first, &stores.of(Some("abc123"), &clock)));
+        assert!(!Arc::ptr_eq(&first, &stores.of(Some("def456"), &clock)));
+        assert!(!Arc::ptr_eq(
+            &stores.of(None, &clock),
+            &stores.of(None, &clock)
+        ));
+        assert!(first.retry_tokens.pay() && !first.retry_tokens.pay());
+        drop(first);
+        drop(stores.of(Some("ghi789"), &clock));
+        assert_eq!(stores.by_store.lock().unwrap().len(), 1);
+    }
+}
