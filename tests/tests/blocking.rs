@@ -1,7 +1,7 @@
 //! The blocking client: every call against the sandbox, what it answers where it must not block, and its thread.
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test that cannot go on ends with a panic"
 )]
 #![expect(deprecated, reason = "deprecated calls are mirrored as well")]
@@ -205,6 +205,11 @@ fn inside_of_an_async_context_it_answers_an_error() {
         let (client, legacy) = (client.clone(), legacy.clone());
         let results = runtime.block_on(async move {
             let mut all = refusals(&client, &legacy);
+            let of_another = (client.clone(), legacy.clone());
+            // A thread that may block, and belongs to the runtime all the same.
+            let may_block =
+                tokio::task::spawn_blocking(move || refusals(&of_another.0, &of_another.1));
+            all.extend(may_block.await.unwrap());
             let in_a_task = tokio::spawn(async move {
                 let refused = refusals(&client, &legacy);
                 // Dropped here, in a task.

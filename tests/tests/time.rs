@@ -1,4 +1,4 @@
-//! Waits on a clock that stands still until it is waited for: the pace, the retry, and the sandbox's window.
+//! Waits on a clock that stands still until it is waited for: the budget, the retry, and the sandbox's window.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on ends with a panic"
@@ -7,8 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bigcommerce_b2b_auth::{BudgetLimit, Client, CustomerId, ErrorKind, RetryPolicy, StoreAccess};
-use bigcommerce_b2b_auth_sandbox::{Assumptions, Operation, RateLimit, RetrySignal, Sandbox, demo};
-use futures_util::future::join_all;
+use bigcommerce_b2b_auth_sandbox::{Assumptions, RateLimit, RetrySignal, Sandbox, demo};
 use tests::{InProcess, PausedClock};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -89,7 +88,7 @@ async fn a_refusal_without_retries_is_told_at_once_with_its_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_of_two_stores_keeps_a_pace_for_each() {
+async fn a_client_of_two_stores_keeps_a_budget_for_each() {
     let clock = PausedClock::start();
     let sandbox = sandbox(clock, RateLimit::unlimited(), vec![]);
     let first = client(

@@ -1,0 +1,436 @@
+//! The canary: planted secrets are driven through every call, every fault, every type, every error, a panic, and every
+//! snapshot, with the logs of the whole HTTP and TLS stack on at `trace`, and must come out nowhere.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends with a panic"
+)]
+#![expect(deprecated, reason = "deprecated calls hold secrets too")]
+
+use std::{
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bigcommerce_b2b_auth::{
+    CallOptions, ChannelId, Client, CustomerAccessToken, CustomerId, Environment, Error,
+    LegacyAuthToken, RotatingSecret, Secret, StoreAccess,
+    watch::{AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent},
+};
+use bigcommerce_b2b_auth_sandbox::{
+    CannedReply, ErrorShape, EventChannel, Fault, Operation, RunningSandbox, Sandbox, Store,
+    TlsIdentity, demo,
+};
+use http::StatusCode;
+use tests::{Caller, LongestWait, RecordingClock, render};
+use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
+
+const CUSTOMER_ACCESS_TOKEN: &str = "planted-customer-access-token";
+
+/// Where everything that anybody says is written down.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+/// A client shows its observer: what was heard so far would be heard again each time.
+impl std::fmt::Debug for Heard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Heard")
+    }
+}
+
+impl Heard {
+    fn note(&self, text: impl AsRef<[u8]>) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.extend_from_slice(text.as_ref());
+        heard.push(b'\n');
+    }
+
+    fn text(&self) -> String {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    fn debug(&self, value: impl std::fmt::Debug) {
+        self.note(format!("{value:?}\n{value:#?}"));
+    }
+}
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Observer for Heard {
+    fn on_permit_wait(&self, event: &PermitWaitEvent<'_>) {
+        self.debug(event);
+    }
+
+    fn on_attempt(&self, event: &AttemptEvent<'_>) {
+        self.debug(event);
+    }
+
+    fn on_retry(&self, event: &RetryEvent<'_>) {
+        self.debug(event);
+    }
+
+    fn on_call(&self, event: &CallEvent<'_>) {
+        self.debug(event);
+    }
+}
+
+/// What must come out nowhere, with a name for it.
+#[derive(Debug, Default)]
+struct Planted(Vec<(String, String)>);
+
+impl Planted {
+    /// A token is looked for whole and by its parts: half a secret is one too.
+    fn add(&mut self, name: &str, secret: &str) {
+        for part in secret.split('.').chain([secret]) {
+            if part.len() >= 8 {
+                self.0.push((name.to_owned(), part.to_owned()));
+            }
+        }
+    }
+
+    fn are_not_in(&self, text: &str, place: &str) {
+        for (name, secret) in &self.0 {
+            if let Some(at) = text.find(secret.as_str()) {
+                let line = text[..at].rsplit('\n').next().unwrap_or_default();
+                panic!("{place} shows {name}, after: {line}");
+            }
+        }
+    }
+}
+
+fn tls() -> (TlsIdentity, reqwest::Certificate) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let identity = TlsIdentity::new([certificate.der().to_vec()], key.serialize_der());
+    let root = reqwest::Certificate::from_der(certificate.der()).unwrap();
+    (identity, root)
+}
+
+fn store() -> Store {
+    Store::demo().server_token(
+        "to be deleted",
+        demo::ADMINISTRATOR_EMAIL,
+        EventChannel::App,
+    )
+}
+
+/// Every call with every value that it gives, each shown in every way that it can be.
+async fn call_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) -> Vec<String> {
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let auth_token = sandbox.auth_token(demo::STORE_HASH).unwrap();
+    let session_jwt = sandbox
+        .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
+        .unwrap();
+    let legacy = client.with_legacy_auth_token(LegacyAuthToken::new(&*auth_token).unwrap());
+    let access = CustomerAccessToken::new(CUSTOMER_ACCESS_TOKEN);
+    heard.debug(&access);
+    let minted = client
+        .mint_storefront_token(customer)
+        .customer_access_token(access)
+        .send()
+        .await
+        .unwrap();
+    let login = client
+        .log_in_storefront_user()
+        .email(demo::CUSTOMER_EMAIL)
+        .password(demo::CUSTOMER_PASSWORD)
+        .name("canary")
+        .channel(ChannelId::DEFAULT);
+    let logged_in = login.send().await.unwrap();
+    let exchanged = client
+        .exchange_session_jwt(&*session_jwt)
+        .send()
+        .await
+        .unwrap();
+    let created = client
+        .create_server_token()
+        .email(demo::ADMINISTRATOR_EMAIL)
+        .password(demo::ADMINISTRATOR_PASSWORD)
+        .name("canary")
+        .send()
+        .await
+        .unwrap();
+    let listed = legacy.list_server_tokens().send().await.unwrap();
+    let mut tokens = vec![auth_token, session_jwt];
+    for token in [&minted, &logged_in, &exchanged] {
+        heard.debug(token);
+        heard.debug(token.authorization());
+        heard.debug(token.claims());
+        heard.debug(token.meta());
+        tokens.push(token.secret().expose_secret().to_owned());
+    }
+    heard.debug(&created);
+    tokens.push(created.token.expose_secret().to_owned());
+    heard.debug(&listed);
+    for token in &listed.tokens {
+        heard.debug(token);
+        tokens.extend(
+            token
+                .token
+                .iter()
+                .map(|token| token.expose_secret().to_owned()),
+        );
+    }
+    heard.debug((client, &legacy, client.budget()));
+    tokens
+}
+
+/// Every fault of every call, and replies that repeat what was sent to them.
+async fn fail_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) {
+    let caller = Caller::new(client.clone(), sandbox);
+    let show = |error: &Error| heard.note(render(error));
+    for (name, fault) in Fault::catalogue() {
+        // A flood of headers or bytes says no more in the log than its beginning, but takes the log minutes.
+        if matches!(
+            fault,
+            Fault::EndlessBody | Fault::HeaderFlood { .. } | Fault::GzipOfZeros { .. }
+        ) {
+            continue;
+        }
+        // What stalls is given up by the clock of the wire, which is the real one.
+        let options = || {
+            CallOptions::builder()
+                .attempt_timeout(Duration::from_millis(200))
+                .build()
+        };
+        for operation in Caller::OPERATIONS {
+            if name.starts_with("slow") && operation != Operation::Exchange {
+                continue;
+            }
+            sandbox.fail_next_times(operation, fault.clone(), 1);
+            if let Err(error) = caller.call(operation, options()).await {
+                show(&error);
+            }
+            sandbox.clear_faults();
+        }
+    }
+    let session_jwt = sandbox
+        .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
+        .unwrap();
+    for (operation, secret) in [
+        (Operation::Mint, demo::ACCESS_TOKEN.to_owned()),
+        (Operation::Login, demo::CUSTOMER_PASSWORD.to_owned()),
+        (Operation::Exchange, session_jwt),
+        (
+            Operation::CreateServerToken,
+            demo::ADMINISTRATOR_PASSWORD.to_owned(),
+        ),
+        (
+            Operation::ListServerTokens,
+            sandbox.auth_token(demo::STORE_HASH).unwrap(),
+        ),
+    ] {
+        for shape in ErrorShape::ALL {
+            for status in [
+                StatusCode::BAD_REQUEST,
+                StatusCode::FORBIDDEN,
+                StatusCode::OK,
+            ] {
+                let text = format!("no such thing as {secret}, {secret}");
+                sandbox.respond_next(operation, CannedReply::error(status, *shape, text.clone()));
+                match caller.call(operation, CallOptions::default()).await {
+                    Ok(_) => {}
+                    Err(error) => show(&error),
+                }
+            }
+        }
+        for body in [
+            format!(r#"{{"code":200,"data":{{"token":["{secret}"]}},"meta":7}}"#),
+            format!(r#"{{"code":200,"data":{{"token":{{"a":"{secret}"}}}}}}"#),
+            format!(r#"{{"code":200,"data":"{secret}"}}"#),
+            format!(r#"{{"code":"{secret}"}}"#),
+            format!(r#"{{"{secret}":1,"data":"#),
+            secret.clone(),
+        ] {
+            let reply = CannedReply::new(StatusCode::OK).body(body);
+            sandbox.respond_next(operation, reply);
+            if let Err(error) = caller.call(operation, CallOptions::default()).await {
+                show(&error);
+            }
+        }
+    }
+}
+
+/// What a panic says when somebody unwraps what they should not have.
+async fn panic_with_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) {
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let said = heard.clone();
+    std::panic::set_hook(Box::new(move |info| said.note(info.to_string())));
+    let failed = sandbox_refuses(client, sandbox, customer).await;
+    let _ = catch_unwind(AssertUnwindSafe(|| failed.unwrap()));
+    let token = client.mint_storefront_token(customer).send().await;
+    let _ = catch_unwind(AssertUnwindSafe(|| token.map(drop).unwrap_err()));
+    let access = StoreAccess::new("a store", demo::ACCESS_TOKEN);
+    let _ = catch_unwind(AssertUnwindSafe(|| access.unwrap()));
+    let access = StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN);
+    let _ = catch_unwind(AssertUnwindSafe(|| access.unwrap_err()));
+    let secret = Secret::from(demo::ACCESS_TOKEN);
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        assert_eq!(secret, Secret::from(demo::CUSTOMER_PASSWORD))
+    }));
+    let _ = std::panic::take_hook();
+}
+
+async fn sandbox_refuses(
+    client: &Client,
+    sandbox: &RunningSandbox,
+    customer: CustomerId,
+) -> Result<(), Error> {
+    let text = format!("bad {}", demo::ACCESS_TOKEN);
+    let reply = CannedReply::error(StatusCode::BAD_REQUEST, ErrorShape::Envelope, text);
+    sandbox.respond_next(Operation::Mint, reply);
+    client
+        .mint_storefront_token(customer)
+        .send()
+        .await
+        .map(drop)
+}
+
+fn show_what_is_made_without_a_call(heard: &Heard) {
+    heard.debug(Secret::from(demo::ACCESS_TOKEN));
+    heard.debug(RotatingSecret::new(demo::ACCESS_TOKEN));
+    heard.debug(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN));
+    heard.debug(StoreAccess::from_provider(
+        demo::STORE_HASH,
+        RotatingSecret::new(demo::ACCESS_TOKEN),
+    ));
+    heard.debug(LegacyAuthToken::new(demo::ACCESS_TOKEN));
+    heard.debug(LegacyAuthToken::new(format!(" {}", demo::ACCESS_TOKEN)));
+    let both = Environment::from_lookup(|name| {
+        Some(match name {
+            "BIGCOMMERCE_STORE_HASH" => demo::STORE_HASH.to_owned(),
+            "BIGCOMMERCE_CHANNEL_ID" => "one".to_owned(),
+            "B2B_API_HOST" => format!("https://user:{}@example.com", demo::ACCESS_TOKEN),
+            _ => demo::ACCESS_TOKEN.to_owned(),
+        })
+    });
+    heard.debug(&both);
+    for error in [
+        both.store_access().map(drop).unwrap_err(),
+        both.legacy_auth_token().map(drop).unwrap_err(),
+        both.base_url().map(drop).unwrap_err(),
+        both.channel().map(drop).unwrap_err(),
+    ] {
+        heard.note(render(&error));
+    }
+}
+
+/// Everything that is checked in as a snapshot.
+fn snapshots() -> Vec<(String, String)> {
+    fn below(folder: &Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                below(&path, found);
+            } else if name.ends_with(".snap") {
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")),
+        &mut found,
+    );
+    found
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn no_planted_secret_comes_out_anywhere() {
+    let heard = Heard::default();
+    let writer = heard.clone();
+    // For `log` as well as for `tracing`: rustls and reqwest use the one, hyper and h2 the other.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+
+    let mut planted = Planted::default();
+    for (name, secret) in [
+        ("the access token", demo::ACCESS_TOKEN),
+        ("a customer's password", demo::CUSTOMER_PASSWORD),
+        ("an administrator's password", demo::ADMINISTRATOR_PASSWORD),
+        ("the customer access token", CUSTOMER_ACCESS_TOKEN),
+    ] {
+        planted.add(name, secret);
+    }
+
+    show_what_is_made_without_a_call(&heard);
+    for (secure, http2) in [(false, false), (true, false), (true, true)] {
+        let mut builder = Sandbox::builder()
+            .store(store())
+            .rate_limit(bigcommerce_b2b_auth_sandbox::RateLimit::unlimited());
+        // The noisiest client that a caller can hand in.
+        let mut http = reqwest::Client::builder()
+            .connection_verbose(true)
+            .referer(true);
+        if secure {
+            let (identity, root) = tls();
+            builder = builder.tls(identity);
+            http = http.tls_backend_rustls().tls_certs_only([root]);
+        }
+        if !http2 {
+            http = http.http1_only();
+        }
+        let sandbox = builder.start().await.unwrap();
+        let client = Client::builder()
+            .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+            .base_url(sandbox.base_url())
+            .http(http)
+            .observer(Arc::new(heard.clone()))
+            .record_customer_id(true)
+            .clock(Arc::new(RecordingClock::default()))
+            .jitter(Arc::new(LongestWait))
+            .build()
+            .unwrap();
+        for token in call_everything(&client, &sandbox, &heard).await {
+            planted.add("a token", &token);
+        }
+        fail_everything(&client, &sandbox, &heard).await;
+        panic_with_everything(&client, &sandbox, &heard).await;
+    }
+
+    // The canary is of use only where the miners are: each of these has said something.
+    let text = heard.text();
+    for speaker in [
+        "bigcommerce_b2b_auth",
+        "hyper_util",
+        "hyper::",
+        "h2::",
+        "reqwest",
+        "rustls",
+        "b2b_auth.call",
+        "b2b_auth.attempt",
+        "panicked at",
+        "[REDACTED]",
+        "Sensitive",
+    ] {
+        assert!(text.contains(speaker), "nothing was heard of {speaker}");
+    }
+    planted.are_not_in(&text, "a log, a span, an error, a panic or a Debug");
+
+    let snapshots = snapshots();
+    assert!(snapshots.len() > 20, "{}", snapshots.len());
+    for (name, text) in &snapshots {
+        planted.are_not_in(text, name);
+    }
+}
