@@ -1,7 +1,7 @@
 //! One attempt: a request goes out, the whole and bounded reply comes back, and it is decided whether it is a success.
 //! Whether there is another attempt is not decided here.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, io, time::Duration};
 
 use bigcommerce_b2b_auth_api::{Delivery, Operation, Transport as _, TransportError};
 use bytes::{Bytes, BytesMut};
@@ -80,26 +80,34 @@ impl Attempt<'_> {
 
     fn no_reply(&self, error: TransportError) -> Failed {
         let delivery = error.delivery();
-        let (kind, summary) = if error.is_timeout() {
-            (ErrorKind::Timeout, "no reply came in time")
-        } else if delivery == Delivery::NotSent {
-            (
-                ErrorKind::Connect,
-                "no connection to the service came about",
-            )
-        } else {
-            (
-                ErrorKind::Interrupted,
-                "the connection broke before the reply was whole",
-            )
-        };
+        let timed_out = error.is_timeout();
         // A transport of the caller's own may not have seen to it that the URL, which may hold a session JWT, stays out.
         let source = match error.into_source().downcast::<reqwest::Error>() {
             Ok(error) => Box::new(error.without_url()),
             Err(source) => source,
         };
+        let mut failure = Failure::NoReply(delivery);
+        let (kind, summary) = if timed_out {
+            (ErrorKind::Timeout, "no reply came in time")
+        } else if delivery != Delivery::NotSent {
+            (
+                ErrorKind::Interrupted,
+                "the connection broke before the reply was whole",
+            )
+        } else if is_about_trust(&*source) {
+            failure = Failure::Untrusted;
+            (
+                ErrorKind::Connect,
+                "no connection to the service came about, because TLS refused the other side",
+            )
+        } else {
+            (
+                ErrorKind::Connect,
+                "no connection to the service came about",
+            )
+        };
         Failed {
-            failure: Failure::NoReply(delivery),
+            failure,
             error: self.error(kind, summary).with_source(source),
         }
     }
@@ -219,6 +227,23 @@ impl Attempt<'_> {
             error,
         }
     }
+}
+
+/// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls
+/// says so by data that are invalid; other kinds of TLS do not say it in a way that could be told apart.
+fn is_about_trust(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        cause = match error.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => return true,
+            // What an I/O error was made of is not its source, whose place the source of that takes.
+            Some(error) => error
+                .get_ref()
+                .map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// What a status is to the SDK, and in words.

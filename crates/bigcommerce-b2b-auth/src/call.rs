@@ -672,7 +672,7 @@ fn outcome(result: &Result<Accepted, Failed>) -> PermitOutcome {
     };
     let reading = failed.error.meta().map(|meta| meta.budget);
     match (failed.failure, reading) {
-        (Failure::NoReply(Delivery::NotSent), _) => PermitOutcome::NotSent,
+        (Failure::NoReply(Delivery::NotSent) | Failure::Untrusted, _) => PermitOutcome::NotSent,
         (_, None) => PermitOutcome::Unknown,
         (
             Failure::Refused {

@@ -187,6 +187,10 @@ pub mod transport;
 pub mod troubleshooting {}
 pub mod watch;
 
+/// The `reqwest` whose `ClientBuilder` goes into [`ClientBuilder::http`], and whose requests a [`transport`] sees.
+#[doc(no_inline)]
+pub use reqwest;
+
 pub use budget::{
     BudgetLimit, BudgetStatus, LocalBudgets, Permit, PermitAsk, PermitFuture, PermitOutcome,
     Priority, RequestBudget, RequestBudgets, TooLate,

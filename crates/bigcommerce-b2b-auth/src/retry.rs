@@ -17,7 +17,7 @@ use crate::watch::RetryCause;
 ///
 /// | what happened | creating a server token | everything else |
 /// |---|---|---|
-/// | no connection, so that nothing was sent | repeated | repeated |
+/// | no connection, so that nothing was sent (but for a certificate that is refused) | repeated | repeated |
 /// | 429, or 425: the request was not taken | repeated | repeated |
 /// | the connection broke or time ran out after something was sent | not repeated | repeated |
 /// | 408 and 5xx (but 501 and 505), as a status or as the code in the body of a success | not repeated | repeated |
@@ -264,6 +264,8 @@ impl RetryTokens {
 pub(crate) enum Failure {
     /// No whole reply came.
     NoReply(Delivery),
+    /// No connection came about, because the other side was not to be trusted.
+    Untrusted,
     /// A success came that is too long to be read, and would be again.
     Unreadable,
     /// The service said no, with this status (or this code in the body of a success).
@@ -278,6 +280,7 @@ impl Failure {
     pub(crate) fn may_have_been_applied(self) -> bool {
         match self {
             Self::NoReply(delivery) => delivery != Delivery::NotSent,
+            Self::Untrusted => false,
             Self::Unreadable => true,
             // A redirect may be the answer to something that was done, and a 408 is a proxy's guess.
             Self::Refused { status, .. } => matches!(status, 300..=399 | 408 | 500..),
@@ -288,7 +291,7 @@ impl Failure {
     pub(crate) fn is_retryable(self, operation: &Operation) -> bool {
         let passes = match self {
             Self::NoReply(_) => true,
-            Self::Unreadable => false,
+            Self::Untrusted | Self::Unreadable => false,
             // 501 and 505 say what the service cannot do, and will not learn in a minute.
             Self::Refused { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
@@ -305,7 +308,7 @@ impl Failure {
     /// The failure in a word, for those who watch.
     pub(crate) fn cause(self) -> RetryCause {
         match self {
-            Self::NoReply(Delivery::NotSent) => RetryCause::NotSent,
+            Self::NoReply(Delivery::NotSent) | Self::Untrusted => RetryCause::NotSent,
             Self::NoReply(_) | Self::Unreadable => RetryCause::NoReply,
             Self::Refused { status: 429, .. } => RetryCause::Throttled,
             Self::Refused { status: 500.., .. } => RetryCause::ServerError,
@@ -409,6 +412,7 @@ mod tests {
         for (failure, of_create, of_mint) in [
             (NOT_SENT, true, true),
             (NO_REPLY, false, true),
+            (Failure::Untrusted, false, false),
             (Failure::Unreadable, false, false),
             (refused(307, None), false, false),
             (refused(400, None), false, false),
@@ -438,6 +442,7 @@ mod tests {
         for (failure, applied) in [
             (NOT_SENT, false),
             (NO_REPLY, true),
+            (Failure::Untrusted, false),
             (Failure::Unreadable, true),
             (refused(299, None), false),
             (refused(300, None), true),

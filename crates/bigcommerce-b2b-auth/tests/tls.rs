@@ -13,6 +13,7 @@
 use std::{
     error::Error as _,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bigcommerce_b2b_auth::{
@@ -20,7 +21,9 @@ use bigcommerce_b2b_auth::{
     transport::{HttpTransport, Operation, Transport, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{RunningSandbox, Sandbox, TlsIdentity, demo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -33,14 +36,22 @@ fn authority() -> Authority {
     Authority::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-async fn start(authority: &Authority, host: &str) -> RunningSandbox {
-    let params = CertificateParams::new([host.to_owned()]).unwrap();
+/// A sandbox with a certificate for `host` that `authority` signed, or that signed itself.
+async fn start(authority: Option<&Authority>, host: &str, until: i32) -> RunningSandbox {
+    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    params.not_after = date_time_ymd(until, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
+    let certificate = match authority {
+        Some(authority) => params.signed_by(&key, authority).unwrap(),
+        None => params.self_signed(&key).unwrap(),
+    };
     let identity = TlsIdentity::new([certificate.der().to_vec()], key.serialize_der());
     let sandbox = Sandbox::builder().tls(identity);
     sandbox.start().await.unwrap()
 }
+
+/// A year in which a certificate that is valid now ends.
+const VALID: i32 = 4000;
 
 /// Notes which HTTP was spoken.
 #[derive(Debug)]
@@ -72,7 +83,8 @@ fn trusting(authority: &Authority, sandbox: &RunningSandbox, spoken: &Spoken) ->
     Client::builder()
         .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
         .base_url(sandbox.base_url())
-        .retry(RetryPolicy::none())
+        // So that what is repeated is repeated at once.
+        .retry(RetryPolicy::builder().first_wait(Duration::ZERO).build())
         .transport(Arc::new(Noting {
             transport: HttpTransport::from_builder(http).unwrap(),
             spoken: Arc::clone(spoken),
@@ -97,7 +109,7 @@ async fn https_is_spoken_with_whom_the_builder_trusts() {
         .install_default()
         .unwrap();
     let (trusted, unknown) = (authority(), authority());
-    let sandbox = start(&trusted, "127.0.0.1").await;
+    let sandbox = start(Some(&trusted), "127.0.0.1", VALID).await;
     let spoken = Spoken::default();
     let client = trusting(&trusted, &sandbox, &spoken);
     mint(&client).await.unwrap();
@@ -109,15 +121,25 @@ async fn https_is_spoken_with_whom_the_builder_trusts() {
     };
     assert_eq!(*spoken.lock().unwrap(), [expected, expected]);
 
-    let elsewhere = start(&trusted, "b2b.example.com").await;
+    let elsewhere = start(Some(&trusted), "b2b.example.com", VALID).await;
+    let expired = start(Some(&trusted), "127.0.0.1", 2001).await;
+    let of_itself = start(None, "127.0.0.1", VALID).await;
     for (sandbox, client) in [
         (&sandbox, trusting(&unknown, &sandbox, &spoken)),
         (&elsewhere, trusting(&trusted, &elsewhere, &spoken)),
+        (&expired, trusting(&trusted, &expired, &spoken)),
+        (&of_itself, trusting(&trusted, &of_itself, &spoken)),
     ] {
         sandbox.clear_requests();
         let error = mint(&client).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
         assert!(error.source().is_some() && !error.may_have_been_applied());
         assert_eq!(sandbox.request_count(), 0);
+        // rustls says that it is about trust, which no repetition mends; the system's TLS says no more than that it failed.
+        if !cfg!(feature = "native-tls") {
+            assert_eq!(error.attempts(), 1, "{error:?}");
+            assert!(!error.is_retryable());
+            assert!(error.to_string().contains("TLS refused"), "{error}");
+        }
     }
 }
