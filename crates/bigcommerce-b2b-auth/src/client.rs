@@ -199,9 +199,10 @@ impl<C: Credentials> Client<C> {
                 Arc::new(LocalBudgets::new(budget_limit))
             }
         });
-        let http = match http {
-            Some(configured) => HttpTransport::protected(configured)?,
-            None => HttpTransport::client(base_url.is_loopback)?,
+        let http = match (http, &transport) {
+            (Some(configured), _) => HttpTransport::protected(configured)?,
+            (None, Some(_)) => HttpTransport::for_requests_alone()?,
+            (None, None) => HttpTransport::client(&base_url)?,
         };
         let far_end =
             transport.unwrap_or_else(|| Arc::new(HttpTransport::with_client(http.clone())));

@@ -550,6 +550,13 @@ mod tests {
         );
         assert!(wait_of(&policy, at(5, 500), 1.0).is_some());
         assert!(wait_of(&policy, at(6, 500), 1.0).is_none());
+        // Five minutes of waiting leave room for the last.
+        let last = |elapsed| FailedAttempt {
+            elapsed: Duration::from_secs(elapsed),
+            ..at(5, 500)
+        };
+        assert!(wait_of(&policy, last(300), 0.0).is_some());
+        assert!(wait_of(&policy, last(301), 0.0).is_none());
         // Without the advice, a 500 is like any other failure.
         assert_eq!(
             wait_of(&RetryPolicy::default(), at(1, 500), 1.0),

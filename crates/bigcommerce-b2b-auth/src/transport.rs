@@ -8,7 +8,7 @@ pub use bigcommerce_b2b_auth_api::{
     Delivery, Operation, Transport, TransportError, TransportFuture, operations,
 };
 
-use crate::Error;
+use crate::{Error, base_url::BaseUrl};
 
 /// The client's own transport: a connection pool that follows no redirect, repeats nothing and logs nothing.
 ///
@@ -49,7 +49,7 @@ impl HttpTransport {
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when TLS cannot be set up.
     pub fn new() -> Result<Self, Error> {
-        Self::client(false).map(Self::with_client)
+        Self::protected(Self::defaults()).map(Self::with_client)
     }
 
     /// A connection pool that is configured by you, with what the SDK's safety rests on set on top: no redirects, no retries
@@ -65,13 +65,37 @@ impl HttpTransport {
         Self(DirectTransport::new(http))
     }
 
-    /// The client's own configuration.
-    pub(crate) fn client(to_loopback: bool) -> Result<reqwest::Client, Error> {
-        let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
-        if to_loopback {
-            // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
-            builder = builder.no_proxy();
+    /// The client's own configuration, for where it is going to.
+    pub(crate) fn client(going_to: &BaseUrl) -> Result<reqwest::Client, Error> {
+        if !going_to.is_loopback {
+            return Self::protected(Self::defaults());
         }
+        // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
+        let builder = Self::defaults().no_proxy();
+        if going_to.is_https {
+            Self::protected(builder)
+        } else {
+            Self::without_tls(builder)
+        }
+    }
+
+    /// What builds requests where another transport sends them: no connection is ever opened.
+    pub(crate) fn for_requests_alone() -> Result<reqwest::Client, Error> {
+        Self::without_tls(Self::defaults())
+    }
+
+    fn defaults() -> reqwest::ClientBuilder {
+        reqwest::Client::builder().connect_timeout(Duration::from_secs(10))
+    }
+
+    /// Where no TLS will be spoken, the certificates that the machine trusts need not be read, which takes milliseconds.
+    fn without_tls(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+        #[cfg(any(
+            feature = "rustls",
+            feature = "rustls-no-provider",
+            feature = "native-tls"
+        ))]
+        let builder = builder.tls_certs_only(Vec::<reqwest::Certificate>::new());
         Self::protected(builder)
     }
 

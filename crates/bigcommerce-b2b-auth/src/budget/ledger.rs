@@ -942,6 +942,39 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_believed_is() {
+        for (allocated, window) in [(1, SECOND), (100_000, 60 * MINUTE)] {
+            let mut book = Book::new(BudgetLimit::default());
+            let permit = book.take();
+            let reading = BudgetReading {
+                allocated: Some(allocated),
+                window: Some(window),
+                ..BudgetReading::default()
+            };
+            book.settle(permit, &PermitOutcome::Answered { reading });
+            let described = book.ledger.describe(book.now);
+            assert_eq!(
+                (described.allocated, described.window),
+                (Some(allocated), window)
+            );
+        }
+    }
+
+    #[test]
+    fn the_services_word_of_what_is_left_goes_before_the_count_made_here() {
+        let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
+        let permits = [book.take(), book.take(), book.take()];
+        for permit in &permits[..2] {
+            book.settle(*permit, &told(2));
+        }
+        assert!(book.wait().unwrap() > 50 * SECOND, "both are counted");
+        // Some were lost on the way, and were never counted there.
+        book.answer(permits[2], 1, 30 * SECOND);
+        assert_eq!(book.wait(), Some(Duration::ZERO));
+        assert_eq!(book.ledger.describe(book.now).left, Some(1));
+    }
+
+    #[test]
     fn extremes_are_no_panic() {
         for limit in [
             BudgetLimit::at_most(0, Duration::ZERO, 0),
