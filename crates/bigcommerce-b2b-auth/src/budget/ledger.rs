@@ -575,7 +575,9 @@ mod tests {
         book.now += 5 * SECOND;
         book.settle(permits[1], &told(2));
         assert_eq!(book.wait(), Some(55 * SECOND));
+        assert_eq!(book.ledger.describe(book.now).left, Some(0));
         book.now += 55 * SECOND;
+        assert_eq!(book.ledger.describe(book.now).left, Some(1));
         book.take();
         assert_eq!(book.wait(), Some(5 * SECOND));
     }
@@ -600,6 +602,8 @@ mod tests {
         assert!(near(book.wait().unwrap(), 30 * SECOND), "{:?}", book.wait());
         book.now += 30 * SECOND;
         assert_eq!(book.wait(), Some(Duration::ZERO));
+        // At the moment itself, the word is void.
+        assert_eq!(book.ledger.describe(book.now).left, None);
     }
 
     #[test]
@@ -610,11 +614,11 @@ mod tests {
         book.answer(permits[1], 6, 30 * SECOND);
         assert_eq!(book.ledger.describe(book.now).left, Some(2));
         // A later reply knows better, in both directions.
-        book.answer(permits[4], 5, 30 * SECOND);
-        assert_eq!(book.ledger.describe(book.now).left, Some(2));
+        book.answer(permits[4], 9, 30 * SECOND);
+        assert_eq!(book.ledger.describe(book.now).left, Some(6));
         // An earlier one that comes late can only lower it.
         book.answer(permits[2], 100, 30 * SECOND);
-        assert_eq!(book.ledger.describe(book.now).left, Some(2));
+        assert_eq!(book.ledger.describe(book.now).left, Some(6));
         book.answer(permits[3], 2, 30 * SECOND);
         assert_eq!(book.ledger.describe(book.now).left, Some(0));
         // After the window it is void, and any reply is news.
@@ -797,6 +801,31 @@ mod tests {
     }
 
     #[test]
+    fn others_are_there_while_they_spend_or_did_in_the_window_before() {
+        let seen = |before, spent| Others {
+            spent,
+            before,
+            ..Others::default()
+        };
+        assert!(seen(None, 1.0).are_there() && seen(Some(0.0), 1.0).are_there());
+        assert!(seen(Some(1.0), 0.0).are_there());
+        assert!(!seen(None, 0.0).are_there() && !seen(Some(0.0), 0.0).are_there());
+    }
+
+    #[test]
+    fn what_is_under_way_here_is_not_taken_for_others() {
+        let mut book = Book::new(BudgetLimit::default());
+        let permits = [book.take(), book.take(), book.take()];
+        book.answer_in_full(permits[2], 147, 30 * SECOND);
+        assert!(!book.ledger.others.are_there());
+        book.answer_in_full(permits[1], 145, 30 * SECOND);
+        assert!(
+            book.ledger.others.are_there(),
+            "two more than the three from here"
+        );
+    }
+
+    #[test]
     fn what_is_expected_of_others_within_a_window() {
         let seen = |before, spent| Others {
             spent,
@@ -814,6 +843,15 @@ mod tests {
             (seen(Some(100.0), 120.0), 40, 0.0),
             // Nothing is known from before: as fast as by now.
             (seen(None, 60.0), 40, 120.0),
+            // A sixth of a window is enough to judge by.
+            (
+                Others {
+                    over: 10 * SECOND,
+                    ..seen(None, 10.0)
+                },
+                50,
+                50.0,
+            ),
             // In a whole window, the more of both.
             (seen(Some(100.0), 120.0), 60, 120.0),
             (seen(Some(100.0), 20.0), 60, 100.0),
@@ -834,7 +872,10 @@ mod tests {
             others.see(100, 59 * SECOND, start + second * SECOND, MINUTE);
         }
         assert_eq!(others.before, None);
-        others.see(50, SECOND, start + 230 * SECOND, MINUTE);
+        // Half a window on is not yet a new one either.
+        others.see(100, 59 * SECOND, start + 229 * SECOND, MINUTE);
+        assert_eq!(others.before, None);
+        others.see(50, SECOND, start + 260 * SECOND, MINUTE);
         assert_eq!(others.before, Some(100.0));
     }
 

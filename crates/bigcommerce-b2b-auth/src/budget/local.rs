@@ -60,18 +60,8 @@ impl LocalBudgets {
     /// The budgets of this process for a place: every client with the same address and the same limit gets the same ones,
     /// so that one who builds a client for each request does not have as many budgets.
     pub(crate) fn of_process(address: &str, limit: BudgetLimit) -> Arc<Self> {
-        type ByPlace = HashMap<(String, BudgetLimit), Arc<LocalBudgets>>;
-        static BUDGETS: LazyLock<Mutex<ByPlace>> = LazyLock::new(Mutex::default);
-
-        let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (address.to_owned(), limit);
-        if let Some(known) = budgets.get(&place) {
-            return Arc::clone(known);
-        }
-        budgets.retain(|_, known| Arc::strong_count(known) > 1 || known.counts_anything());
-        let new = Arc::new(Self::new(limit));
-        budgets.insert(place, Arc::clone(&new));
-        new
+        static PLACES: LazyLock<Places> = LazyLock::new(Places::default);
+        PLACES.of(address, limit)
     }
 
     fn counts_anything(&self) -> bool {
@@ -82,6 +72,24 @@ impl LocalBudgets {
 
     fn forget(by_store: &mut HashMap<String, Arc<LocalBudget>>) {
         by_store.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_over());
+    }
+}
+
+/// Budgets by where they are spent, each kept while it is used or counts anything.
+#[derive(Debug, Default)]
+struct Places(Mutex<HashMap<(String, BudgetLimit), Arc<LocalBudgets>>>);
+
+impl Places {
+    fn of(&self, address: &str, limit: BudgetLimit) -> Arc<LocalBudgets> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (address.to_owned(), limit);
+        if let Some(known) = places.get(&place) {
+            return Arc::clone(known);
+        }
+        places.retain(|_, known| Arc::strong_count(known) > 1 || known.counts_anything());
+        let new = Arc::new(LocalBudgets::new(limit));
+        places.insert(place, Arc::clone(&new));
+        new
     }
 }
 
@@ -610,21 +618,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_who_builds_a_client_for_each_request_has_one_purse() {
         let clock: Arc<dyn Clock> = Arc::new(Paused);
+        let places = Places::default();
+        let held = places.of("https://held.example", BudgetLimit::default());
         let mut granted = 0;
-        for _ in 0..100 {
-            let budgets = LocalBudgets::of_process("https://purse.example", BudgetLimit::default());
+        for other in 0..100 {
+            let budgets = places.of("https://purse.example", BudgetLimit::default());
             let budget = budgets.of_store(Some("abc123"), &clock);
             if let Some(permit) = budget.try_acquire(&interactive()) {
                 budget.settle(permit, &PermitOutcome::Unknown);
                 granted += 1;
             }
+            drop((budget, budgets));
             // Other places come and go meanwhile.
-            drop(LocalBudgets::of_process(
-                "https://other.example",
-                BudgetLimit::unlimited(),
-            ));
+            let other = format!("https://{other}.example");
+            drop(places.of(&other, BudgetLimit::default()));
         }
         assert_eq!(granted, 15, "the burst, once");
+        assert!(Arc::ptr_eq(
+            &held,
+            &places.of("https://held.example", BudgetLimit::default())
+        ));
+        // What is neither held nor counts is forgotten: the last of the others is still there.
+        assert_eq!(places.0.lock().unwrap().len(), 3);
+        tokio::time::advance(MINUTE).await;
+        drop(places.of("https://new.example", BudgetLimit::default()));
+        assert_eq!(places.0.lock().unwrap().len(), 2);
     }
 
     #[test]
