@@ -16,8 +16,9 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, CallOptions, Client, CustomerId, Error, ErrorKind, Jitter, Priority, RetryBudget,
-    RetryPolicy, StoreAccess,
+    BudgetLimit, BudgetStatus, CallOptions, Client, Clock, CustomerId, Error, ErrorKind, Jitter,
+    Permit, PermitAsk, PermitFuture, PermitOutcome, Priority, RequestBudget, RequestBudgets,
+    RetryBudget, RetryPolicy, StoreAccess, TooLate,
 };
 use bigcommerce_b2b_auth_sandbox::{
     Fault, FaultPlan, Moment, Operation, RateLimit, Sandbox, WrongLength, demo,
@@ -328,6 +329,111 @@ async fn the_budget_is_told_and_shared_by_relatives() {
         assert_eq!(status.window, MINUTE);
     }
     assert_eq!(other.budget().allocated, None);
+}
+
+/// A budget that somebody else keeps: it writes down what it is asked and told, and gives so many permits.
+#[derive(Debug)]
+struct Ledger {
+    permits: AtomicU64,
+    heard: std::sync::Mutex<Vec<String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Elsewhere(Arc<Ledger>);
+
+impl RequestBudgets for Elsewhere {
+    fn of_store(&self, store_hash: Option<&str>, _: &Arc<dyn Clock>) -> Arc<dyn RequestBudget> {
+        let mut heard = self.0.heard.lock().unwrap();
+        heard.push(format!("store {store_hash:?}"));
+        Arc::new(self.clone())
+    }
+}
+
+impl RequestBudget for Elsewhere {
+    fn try_acquire(&self, _: &PermitAsk) -> Option<Permit> {
+        None // a budget elsewhere always has to be asked
+    }
+
+    fn acquire<'a>(&'a self, ask: PermitAsk) -> PermitFuture<'a> {
+        Box::pin(async move {
+            tokio::time::sleep(SECOND).await;
+            let mut heard = self.0.heard.lock().unwrap();
+            heard.push(format!("ask {:?}, again {}", ask.priority, ask.repeats));
+            let number = self.0.permits.fetch_sub(1, Ordering::Relaxed);
+            if number == 0 {
+                return Err(TooLate::new(MINUTE));
+            }
+            Ok(Permit::new(number))
+        })
+    }
+
+    fn settle(&self, permit: Permit, outcome: &PermitOutcome) {
+        let outcome = match outcome {
+            PermitOutcome::NotSent => "not sent",
+            PermitOutcome::Unknown => "unknown",
+            PermitOutcome::Answered { .. } => "answered",
+            PermitOutcome::Refused { .. } => "refused",
+            _ => "something new",
+        };
+        let mut heard = self.0.heard.lock().unwrap();
+        heard.push(format!("permit {}: {outcome}", permit.number()));
+    }
+
+    fn status(&self) -> BudgetStatus {
+        let mut status = BudgetStatus::unknown();
+        status.left = Some(self.0.permits.load(Ordering::Relaxed));
+        status
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_kept_elsewhere_is_asked_and_told_of_each_attempt() {
+    let clock = PausedClock::start();
+    let sandbox = Sandbox::builder().clock(move || clock.wall()).build();
+    let ledger = Arc::new(Ledger {
+        permits: AtomicU64::new(4),
+        heard: std::sync::Mutex::default(),
+    });
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(InProcess::new(&sandbox))
+        .clock(Arc::new(clock))
+        .jitter(Arc::new(Spread::default()))
+        .budgets(Arc::new(Elsewhere(Arc::clone(&ledger))))
+        .build()
+        .unwrap();
+    let mint = || {
+        let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+        client.mint_storefront_token(customer).send()
+    };
+    sandbox.fail_next(Operation::Mint, Fault::RefuseConnection);
+    mint().await.unwrap();
+    // Dropped while its attempt is under way.
+    let stall = Fault::StallBeforeReply {
+        moment: Moment::AfterEffect,
+    };
+    sandbox.fail_next(Operation::Mint, stall);
+    assert!(tokio::time::timeout(5 * SECOND, mint()).await.is_err());
+    mint().await.unwrap();
+    assert_eq!(client.budget().left, Some(0));
+    let error = mint().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.retry_after(), Some(MINUTE));
+    assert_eq!(
+        *ledger.heard.lock().unwrap(),
+        [
+            "store Some(\"demo1store\")",
+            "ask Interactive, again false",
+            "permit 4: not sent",
+            "ask Interactive, again true",
+            "permit 3: answered",
+            "ask Interactive, again false",
+            "permit 2: unknown",
+            "ask Interactive, again false",
+            "permit 1: answered",
+            "ask Interactive, again false",
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

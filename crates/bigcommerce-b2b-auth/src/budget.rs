@@ -180,13 +180,36 @@ impl PermitAsk {
 
 /// The right to send one request. The number means something to the budget that gave it, and to nobody else.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Permit(pub u64);
+pub struct Permit(u64);
+
+impl Permit {
+    /// A permit that the budget will know again by this number.
+    #[must_use]
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number that the budget gave it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A permit would come after the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TooLate {
     /// In how long it would have come at the earliest, as far as is known.
     pub available_in: Duration,
+}
+
+impl TooLate {
+    /// It would have come in this time at the earliest.
+    #[must_use]
+    pub fn new(available_in: Duration) -> Self {
+        Self { available_in }
+    }
 }
 
 /// What became of a permit.

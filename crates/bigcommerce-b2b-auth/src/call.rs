@@ -289,9 +289,7 @@ impl Call {
                 let began = self.shared.clock.instant();
                 let granted = match in_time(self.deadline, budget.acquire(ask)).await {
                     Some(granted) => granted,
-                    None => Err(TooLate {
-                        available_in: budget.status().next_in.unwrap_or_default(),
-                    }),
+                    None => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
                 };
                 let waited = self.shared.clock.instant().saturating_duration_since(began);
                 if let Some(observer) = &self.shared.observer {

@@ -252,7 +252,7 @@ impl<'b> Place<'b> {
             return Ok(Turn::Later);
         }
         Ok(match state.ledger.next(now) {
-            Next::At(at) if at <= now => Turn::Now(Permit(state.ledger.take(now))),
+            Next::At(at) if at <= now => Turn::Now(Permit::new(state.ledger.take(now))),
             Next::At(at) => {
                 in_time(at, now, deadline)?;
                 Turn::In(at.duration_since(now))
@@ -275,9 +275,7 @@ impl Drop for Place<'_> {
 
 fn in_time(at: Instant, now: Instant, deadline: Option<Instant>) -> Result<(), TooLate> {
     match deadline {
-        Some(deadline) if at > deadline => Err(TooLate {
-            available_in: at.saturating_duration_since(now),
-        }),
+        Some(deadline) if at > deadline => Err(TooLate::new(at.saturating_duration_since(now))),
         _ => Ok(()),
     }
 }
@@ -291,7 +289,7 @@ impl RequestBudget for LocalBudget {
             .is_none_or(|((rank, _), _)| *rank > Rank::of(ask));
         let now = self.clock.instant();
         (nobody_first && matches!(state.ledger.next(now), Next::At(at) if at <= now))
-            .then(|| Permit(state.ledger.take(now)))
+            .then(|| Permit::new(state.ledger.take(now)))
     }
 
     fn acquire<'a>(&'a self, ask: PermitAsk) -> PermitFuture<'a> {
@@ -301,7 +299,7 @@ impl RequestBudget for LocalBudget {
     fn settle(&self, permit: Permit, outcome: &PermitOutcome) {
         let mut state = self.lock();
         let now = self.clock.instant();
-        state.ledger.settle(permit.0, now, outcome);
+        state.ledger.settle(permit.number(), now, outcome);
         if matches!(outcome, PermitOutcome::Refused { .. }) {
             // The moment has moved for everybody, and some may not want to wait that long.
             for waiting in state.line.values() {
