@@ -31,7 +31,8 @@ use crate::{
 ///
 /// It is cheap to clone; clones, and clients made by [`for_store`](Self::for_store) and the like, share the connection
 /// pool, the policy, and the budgets of each store. The request budget of a store is shared even between clients that were
-/// built apart, as long as both have the same address and [`BudgetLimit`], and neither a transport nor a clock of its own.
+/// built apart, as long as both have the same address, which is not loopback, and the same [`BudgetLimit`], and neither a
+/// transport nor a clock of its own.
 ///
 /// # Cancelling
 /// A call is the future that `send()` returns. Dropping it ends the call at any point and leaves nothing behind: a place in
@@ -191,9 +192,10 @@ impl<C: Credentials> Client<C> {
                  give a transport that speaks it",
             ));
         }
-        // Clients that were built apart spend from one purse, unless time or the network are not the real ones.
+        // Clients that were built apart spend from one purse, unless time or the network are not the real ones. What listens
+        // on loopback is a stand-in, and the next one on its port must not begin with what was spent at this one.
         let budgets = budgets.unwrap_or_else(|| {
-            if transport.is_none() && clock.is_none() {
+            if transport.is_none() && clock.is_none() && !base_url.is_loopback {
                 LocalBudgets::of_process(&base_url.prefix, budget_limit)
             } else {
                 Arc::new(LocalBudgets::new(budget_limit))
@@ -385,6 +387,26 @@ mod tests {
         assert!(Arc::ptr_eq(&client.store, &hash_only.store));
         let other = client.for_store(StoreHash::new("def456").unwrap());
         assert!(!Arc::ptr_eq(&client.store, &other.store));
+    }
+
+    #[test]
+    fn clients_that_are_built_apart_spend_from_one_purse_but_on_loopback() {
+        let at = |base_url: &str| {
+            Client::builder()
+                .credentials(StoreAccess::new("purse", "token").unwrap())
+                .base_url(base_url)
+                .build()
+                .unwrap()
+        };
+        let share =
+            |one: &Client, other: &Client| Arc::ptr_eq(&one.store.budget, &other.store.budget);
+        let (one, other) = (
+            at("https://b2b.example.com"),
+            at("https://b2b.example.com/"),
+        );
+        assert!(share(&one, &other));
+        assert!(!share(&one, &at("https://b2c.example.com")));
+        assert!(!share(&at("http://127.0.0.1:1"), &at("http://127.0.0.1:1")));
     }
 
     #[test]
