@@ -213,6 +213,10 @@ async fn beside_a_neighbour_who_takes_100_of_the_150() {
                 .iter()
                 .map(|(reached, refused)| reached - refused)
                 .sum();
+            assert!(
+                reached / whole.len() as u64 >= 40,
+                "{window_name}, {manner}"
+            );
             let _ = writeln!(
                 report,
                 "{window_name} window, a neighbour who takes {manner}: {} a minute for us, 429 in all {}, at most {worst} in a \
