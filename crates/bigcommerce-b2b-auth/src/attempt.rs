@@ -12,6 +12,7 @@ use tracing::Span;
 use crate::{
     Error, ErrorKind, Hint, ReplyMeta, Secret,
     client::Shared,
+    deadline::in_time,
     envelope::{self, BodyCode, Problem},
     hint::Refusal,
     reply,
@@ -64,7 +65,10 @@ impl Attempt<'_> {
             head = Some((response.status(), std::mem::take(response.headers_mut())));
             Ok(Body::read(response).await)
         };
-        let body = match in_time(deadline, exchange).await {
+        let exchanged = in_time(deadline, exchange)
+            .await
+            .map_err(|elapsed| TransportError::timed_out(Delivery::Unknown, elapsed));
+        let body = match exchanged {
             Ok(Ok(body)) => body,
             Ok(Err(error)) | Err(error) if head.is_none() => return Err(self.no_reply(error)),
             Ok(Err(error)) | Err(error) => Body::BrokenOff(error),
@@ -266,19 +270,6 @@ fn kind_of(status: u16) -> (ErrorKind, &'static str) {
             ErrorKind::UnexpectedReply,
             "the service answered with an unknown status",
         ),
-    }
-}
-
-/// Runs `work` up to the deadline; no deadline is one beyond what a clock can hold.
-async fn in_time<T>(
-    deadline: Option<tokio::time::Instant>,
-    work: impl Future<Output = T>,
-) -> Result<T, TransportError> {
-    match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, work)
-            .await
-            .map_err(|elapsed| TransportError::timed_out(Delivery::Unknown, elapsed)),
-        None => Ok(work.await),
     }
 }
 

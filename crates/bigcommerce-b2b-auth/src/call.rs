@@ -29,6 +29,7 @@ use crate::{
     budget::{Permit, PermitAsk, PermitOutcome, StoreLine, TooLate},
     client::Shared,
     credentials::{Sealed, Token},
+    deadline::in_time,
     envelope,
     error::Malformed,
     options::Settled,
@@ -288,8 +289,8 @@ impl Call {
             None => {
                 let began = self.shared.clock.instant();
                 let granted = match in_time(self.deadline, budget.acquire(ask)).await {
-                    Some(granted) => granted,
-                    None => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
+                    Ok(granted) => granted,
+                    Err(_) => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
                 };
                 let waited = self.shared.clock.instant().saturating_duration_since(began);
                 if let Some(observer) = &self.shared.observer {
@@ -457,11 +458,11 @@ impl Call {
                 .with_effort(self.attempts(), self.elapsed())
         };
         let secret = match in_time(self.deadline, provider.secret(refused)).await {
-            Some(Ok(secret)) => secret,
-            Some(Err(source)) => {
+            Ok(Ok(secret)) => secret,
+            Ok(Err(source)) => {
                 return Err(unavailable("the provider of the token has none").with_source(source));
             }
-            None => {
+            Err(_) => {
                 return Err(unavailable(
                     "the provider of the token did not answer in time",
                 ));
@@ -697,16 +698,5 @@ fn misfit(error: &serde_json::Error) -> String {
     match missing {
         Some(field) => format!("the field {field} is missing ({place})"),
         None => format!("a field is of an unknown type ({place})"),
-    }
-}
-
-/// Runs `work` up to the deadline; no deadline is one beyond what a clock can hold.
-async fn in_time<T>(
-    deadline: Option<tokio::time::Instant>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
-        None => Some(work.await),
     }
 }

@@ -162,6 +162,7 @@ mod claims;
 mod client;
 mod clock;
 mod credentials;
+mod deadline;
 mod envelope;
 mod environment;
 mod error;
