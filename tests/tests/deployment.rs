@@ -170,7 +170,7 @@ fn provided(provider: impl SecretProvider) -> StoreAccess {
     StoreAccess::from_provider("abc123", provider).unwrap()
 }
 
-/// A client without a pace, whose waits between attempts are none.
+/// A client without a budget limit, whose waits between attempts are none.
 fn client(base_url: &str, credentials: StoreAccess) -> Client {
     Client::builder()
         .credentials(credentials)

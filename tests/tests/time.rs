@@ -7,7 +7,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bigcommerce_b2b_auth::{BudgetLimit, Client, CustomerId, ErrorKind, RetryPolicy, StoreAccess};
-use bigcommerce_b2b_auth_sandbox::{Assumptions, RateLimit, RetrySignal, Sandbox, demo};
+use bigcommerce_b2b_auth_sandbox::{
+    Assumptions, Fault, Moment, Operation, RateLimit, RetrySignal, Sandbox, demo,
+};
 use tests::{InProcess, PausedClock};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,6 +63,34 @@ async fn a_refusal_that_says_when_is_waited_out() {
             clock.elapsed()
         );
         assert!(clock.elapsed() <= MINUTE + Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_is_the_same_as_the_first() {
+    let clock = PausedClock::start();
+    let sandbox = sandbox(clock, RateLimit::unlimited(), vec![]);
+    let client = client(
+        &sandbox,
+        clock,
+        BudgetLimit::default(),
+        RetryPolicy::default(),
+    );
+    let lost = Fault::ResetBeforeReply {
+        moment: Moment::AfterEffect,
+    };
+    sandbox.fail_next_times(Operation::Mint, lost, 2);
+    let mint = client.mint_storefront_token(customer());
+    assert_eq!(mint.send().await.unwrap().meta().attempts, 3);
+    let requests = sandbox.requests();
+    let [first, repeated @ ..] = requests.as_slice() else {
+        panic!("no request was recorded");
+    };
+    assert_eq!(repeated.len(), 2);
+    assert!(first.headers().contains_key("accept") && first.headers().contains_key("content-type"));
+    for request in repeated {
+        assert_eq!(request.headers(), first.headers());
+        assert_eq!(request.body(), first.body());
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -62,7 +62,7 @@ pub(crate) struct Call {
     /// Left here by the attempt that succeeded: a generated method keeps headers, and neither attempts nor times.
     meta: Mutex<Option<ReplyMeta>>,
     /// Until the call has ended, and whoever watches was told.
-    running: Mutex<bool>,
+    running: AtomicBool,
 }
 
 impl Call {
@@ -89,7 +89,7 @@ impl Call {
             span,
             attempts: AtomicU32::new(0),
             meta: Mutex::new(None),
-            running: Mutex::new(true),
+            running: AtomicBool::new(true),
         })
     }
 
@@ -562,9 +562,7 @@ impl Call {
     }
 
     fn ended(&self, outcome: CallOutcome) {
-        let was_running =
-            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        if !was_running {
+        if !self.running.swap(false, Ordering::Relaxed) {
             return;
         }
         self.span.record("b2b.attempts", self.attempts());

@@ -1,5 +1,5 @@
 //! The seam to the network: what sends requests, for those who wrap or replace it.
-//! Whatever stands here, credentials, pace, attempts and the reading of replies stay with the client.
+//! Whatever stands here, credentials, budget, attempts and the reading of replies stay with the client.
 
 use std::time::Duration;
 

@@ -888,7 +888,7 @@ mod tests {
     fn where_next_to_nothing_is_left_beside_others_it_is_spread_and_no_longer_than_that_lasts() {
         let mut book = Book::new(BudgetLimit::default());
         let permit = book.take();
-        // Seven are left for 30 s, of which three are the reserve: one goes each 30 / 7.5 s, a quarter of the seven not being more.
+        // Eight are left for 30 s, with three of them for the reserve and the rest expected to go to the others.
         book.answer_in_full(permit, 8, 30 * SECOND);
         let permit = book.take();
         let wait = book.wait().unwrap();
