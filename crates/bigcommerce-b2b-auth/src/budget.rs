@@ -97,7 +97,9 @@ pub enum Priority {
     /// Somebody waits for the outcome.
     #[default]
     Interactive,
-    /// Nobody waits: it goes when no interactive call is in line.
+    /// Somebody waits, and has something to fall back on: a token that is about to end, and still counts.
+    Renewal,
+    /// Nobody waits: it goes when nobody else is in line.
     Background,
 }
 
@@ -308,7 +310,9 @@ mod tests {
             (ask.priority, ask.deadline, ask.repeats),
             (Priority::Background, Some(now), true)
         );
-        assert!(Priority::Interactive < Priority::Background);
+        assert!(
+            Priority::Interactive < Priority::Renewal && Priority::Renewal < Priority::Background
+        );
     }
 
     #[test]

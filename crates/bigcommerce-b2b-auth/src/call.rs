@@ -44,6 +44,26 @@ const STORE_HASH: &str = "X-Store-Hash";
 /// What an empty body is taken for: a success where nothing is returned.
 const NOTHING: &[u8] = b"{}";
 
+/// How far a call has come, for those who run it and may want to give it up.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    /// Whether anything was sent.
+    sent: AtomicBool,
+    /// Whether it had to wait for the store's budget.
+    waited: AtomicBool,
+}
+
+#[cfg(feature = "tokens")]
+impl Effort {
+    pub(crate) fn has_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited.load(Ordering::Relaxed)
+    }
+}
+
 /// One call of one operation, with everything that its attempts need.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -54,6 +74,7 @@ pub(crate) struct Call {
     options: Settled,
     /// What this call sends besides the credentials and no message may repeat.
     secrets: Vec<Secret>,
+    effort: Option<Arc<Effort>>,
     began: Instant,
     /// By tokio's timer, which is what a wait for a permit is ended by.
     deadline: Option<tokio::time::Instant>,
@@ -73,6 +94,7 @@ impl Call {
         store: Arc<StoreLine>,
         options: Settled,
         secrets: Vec<Secret>,
+        effort: Option<Arc<Effort>>,
     ) -> Arc<Self> {
         let began = shared.clock.instant();
         let deadline = tokio::time::Instant::now().checked_add(options.deadline);
@@ -84,6 +106,7 @@ impl Call {
             store,
             options,
             secrets,
+            effort,
             began,
             deadline,
             span,
@@ -293,6 +316,9 @@ impl Call {
                     Err(_) => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
                 };
                 let waited = self.shared.clock.instant().saturating_duration_since(began);
+                if let Some(effort) = &self.effort {
+                    effort.waited.store(true, Ordering::Relaxed);
+                }
                 if let Some(observer) = &self.shared.observer {
                     observer.on_permit_wait(&PermitWaitEvent {
                         operation: self.operation,
@@ -318,6 +344,9 @@ impl Call {
         progress: &mut Progress,
     ) -> Result<Accepted, Failed> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(effort) = &self.effort {
+            effort.sent.store(true, Ordering::Relaxed);
+        }
         let clock = &self.shared.clock;
         let began = clock.instant();
         progress.first_attempt.get_or_insert(began);

@@ -11,7 +11,7 @@ use crate::{
     RetryPolicy, Secret, StoreAccess, StoreHash,
     base_url::{self, BaseUrl},
     budget::{StoreLine, Stores},
-    call::Call,
+    call::{Call, Effort},
     clock::SystemClock,
     options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
     retry::{RandomJitter, RetryTokens},
@@ -302,6 +302,30 @@ impl<C: Credentials> Client<C> {
         self.store.budget.status()
     }
 
+    /// What the client reads the time by.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// Where the random part of waits comes from.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn jitter(&self) -> &Arc<dyn Jitter> {
+        &self.shared.jitter
+    }
+
+    /// Who is told what happens.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.shared.observer.as_ref()
+    }
+
+    /// How long a call may take by default.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn default_deadline(&self) -> Duration {
+        self.shared.options.deadline
+    }
+
     /// The channel that mint and login send when the call names none.
     pub(crate) fn default_channel(&self) -> Option<ChannelId> {
         self.shared.default_channel
@@ -314,6 +338,17 @@ impl<C: Credentials> Client<C> {
         options: Option<CallOptions>,
         secrets: Vec<Secret>,
     ) -> Arc<Call> {
+        self.followed_call(operation, options, secrets, None)
+    }
+
+    /// The same; `effort` is told how far the call has come.
+    pub(crate) fn followed_call(
+        &self,
+        operation: &'static Operation,
+        options: Option<CallOptions>,
+        secrets: Vec<Secret>,
+        effort: Option<Arc<Effort>>,
+    ) -> Arc<Call> {
         Call::new(
             operation,
             Arc::clone(&self.shared),
@@ -321,6 +356,7 @@ impl<C: Credentials> Client<C> {
             Arc::clone(&self.store),
             self.shared.options.overridden(options),
             secrets,
+            effort,
         )
     }
 }

@@ -1,6 +1,6 @@
 //! The one error of the SDK: opaque, asked by predicates, and never holding a secret or the body of a success.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use crate::{Hint, ReplyMeta, envelope::BodyCode};
 
@@ -9,7 +9,10 @@ use crate::{Hint, ReplyMeta, envelope::BodyCode};
 /// Ask it by its methods; what is inside may grow. Its text names the operation, what happened, the service's own
 /// message, status, body code and request id, and a [`hint`](Self::hint) for the known misconfigurations. No credential,
 /// token or password is part of it, also where the service's message repeats one.
-pub struct Error(Box<Inner>);
+///
+/// A clone is cheap and tells the same: all who wait for one token get the same failure.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
 /// What kind of failure an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,9 +51,17 @@ pub enum ErrorKind {
     UnexpectedReply,
     /// A body longer than 1 MiB.
     ReplyTooLarge,
+    /// A managed token was refused by those whom it was shown to, and another one cannot be had yet.
+    TokenRejected,
+    /// What fetched a managed token panicked: an observer, a transport, a clock or a provider of the caller's own.
+    Panicked,
+    /// The runtime that fetched a managed token was shut down, or there is none.
+    RuntimeGone,
+    /// The cache of managed tokens was shut down, and fetches nothing any more.
+    ShutDown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: ErrorKind,
     summary: Cow<'static, str>,
@@ -66,12 +77,14 @@ struct Inner {
     attempts: u32,
     elapsed: Duration,
     out_of_repetitions: bool,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    /// How long ago it happened, where a cache remembered it.
+    remembered_for: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     fn new(kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
+        Self(Arc::new(Inner {
             kind,
             summary: summary.into(),
             operation: None,
@@ -86,6 +99,7 @@ impl Error {
             attempts: 0,
             elapsed: Duration::ZERO,
             out_of_repetitions: false,
+            remembered_for: None,
             source: None,
         }))
     }
@@ -105,18 +119,23 @@ impl Error {
         summary: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut error = Self::new(kind, summary);
-        error.0.operation = Some(operation);
+        error.edit().operation = Some(operation);
         error
     }
 
+    /// Where it is changed, which copies it only when somebody else has it as well.
+    fn edit(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
+    }
+
     pub(crate) fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
-        self.0.source = Some(source);
+        self.edit().source = Some(source.into());
         self
     }
 
     pub(crate) fn with_meta(mut self, meta: ReplyMeta) -> Self {
-        self.0.attempts = meta.attempts;
-        self.0.meta = Some(meta);
+        self.edit().attempts = meta.attempts;
+        self.edit().meta = Some(meta);
         self
     }
 
@@ -126,48 +145,58 @@ impl Error {
         message: Option<String>,
         reason: Option<String>,
     ) -> Self {
-        self.0.code = code;
-        self.0.message = message;
-        self.0.reason = reason;
+        self.edit().code = code;
+        self.edit().message = message;
+        self.edit().reason = reason;
         self
     }
 
     pub(crate) fn with_hint(mut self, hint: Option<Hint>) -> Self {
-        self.0.hint = hint;
+        self.edit().hint = hint;
         self
     }
 
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
-        self.0.retry_after = wait;
+        self.edit().retry_after = wait;
         self
     }
 
     pub(crate) fn with_effort(mut self, attempts: u32, elapsed: Duration) -> Self {
-        self.0.attempts = attempts;
-        self.0.elapsed = elapsed;
+        self.edit().attempts = attempts;
+        self.edit().elapsed = elapsed;
         self
     }
 
     /// It was not tried again because the retry budget of the store was spent.
     pub(crate) fn out_of_repetitions(&mut self) {
-        self.0.out_of_repetitions = true;
+        self.edit().out_of_repetitions = true;
     }
 
     pub(crate) fn wait_at_least(&mut self, wait: Duration) {
-        self.0.retry_after = self.0.retry_after.max(Some(wait));
+        let longest = self.0.retry_after.max(Some(wait));
+        self.edit().retry_after = longest;
     }
 
     pub(crate) fn take_meta(&mut self) -> Option<ReplyMeta> {
-        self.0.meta.take()
+        self.edit().meta.take()
     }
 
     pub(crate) fn maybe_applied(mut self, applied: bool) -> Self {
-        self.0.may_have_been_applied = applied;
+        self.edit().may_have_been_applied = applied;
         self
     }
 
     pub(crate) fn retryable(mut self, retryable: bool) -> Self {
-        self.0.retryable = retryable;
+        self.edit().retryable = retryable;
+        self
+    }
+
+    /// The same failure, told again `age` after it happened to those who ask before it is worth another try.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn remembered(mut self, age: Duration, retry_after: Duration) -> Self {
+        let inner = self.edit();
+        inner.remembered_for = Some(age);
+        inner.retry_after = Some(retry_after);
         self
     }
 
@@ -268,6 +297,13 @@ impl Error {
         self.0.elapsed
     }
 
+    /// How long ago the failure happened, when it was remembered and nothing was tried again. `None` for a failure of its
+    /// own. [`retry_after`](Self::retry_after) then says when it will be tried again.
+    #[must_use]
+    pub fn remembered_for(&self) -> Option<Duration> {
+        self.0.remembered_for
+    }
+
     /// What to do about it, for the misconfigurations that are known.
     #[must_use]
     pub fn hint(&self) -> Option<Hint> {
@@ -308,6 +344,9 @@ impl fmt::Display for Error {
                 seconds % 10
             ));
         }
+        if let Some(age) = inner.remembered_for {
+            facts.push(format!("remembered for {} s", age.as_secs()));
+        }
         if inner.out_of_repetitions {
             facts.push("not tried again: the retry budget is spent".to_owned());
         }
@@ -324,7 +363,8 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
-        f.debug_struct("Error")
+        let mut shown = f.debug_struct("Error");
+        shown
             .field("kind", &inner.kind)
             .field("operation", &inner.operation)
             .field("summary", &inner.summary)
@@ -339,9 +379,11 @@ impl fmt::Debug for Error {
             .field("retryable", &inner.retryable)
             .field("retry_after", &inner.retry_after)
             .field("may_have_been_applied", &inner.may_have_been_applied)
-            .field("hint", &inner.hint)
-            .field("source", &inner.source)
-            .finish()
+            .field("hint", &inner.hint);
+        if let Some(age) = inner.remembered_for {
+            shown.field("remembered_for", &age);
+        }
+        shown.field("source", &inner.source).finish()
     }
 }
 

@@ -62,7 +62,8 @@ impl<C: NamesStore> Client<C> {
                 meta: _,
             } = reply;
             let types::GetAuthStorefrontResponse200Data { token } = data;
-            StorefrontToken::new(token::first(token)?, None, meta.requested_at)
+            let token = StorefrontToken::new(token::first(token)?, None, meta.requested_at)?;
+            Ok(token.served_at(meta.date))
         })
     }
 }

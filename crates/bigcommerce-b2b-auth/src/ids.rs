@@ -91,6 +91,22 @@ id! {
     ServerTokenId, "server token id"
 }
 
+#[cfg(feature = "tokens")]
+impl CustomerId {
+    /// One that was checked before it went into a key of the cache.
+    pub(crate) const fn of_key(id: i64) -> Self {
+        Self(id)
+    }
+}
+
+#[cfg(feature = "tokens")]
+impl ChannelId {
+    /// One that was checked before it went into a key of the cache.
+    pub(crate) const fn of_key(id: i64) -> Self {
+        Self(id)
+    }
+}
+
 impl ChannelId {
     /// The first storefront of a store.
     pub const DEFAULT: Self = Self(1);

@@ -154,6 +154,7 @@ See the module [`blocking`].
 
 mod attempt;
 mod base_url;
+mod bearer;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod budget;
@@ -198,7 +199,7 @@ pub use budget::{
 };
 pub use claims::Claims;
 pub use client::{Client, ClientBuilder, client_builder};
-pub use clock::{Clock, Sleep};
+pub use clock::{Clock, ClockReading, Sleep};
 pub use credentials::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, StoreHash};
 pub use envelope::BodyCode;
 pub use environment::Environment;

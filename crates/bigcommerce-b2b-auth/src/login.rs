@@ -90,7 +90,8 @@ impl<C: NamesStore> Client<C> {
                 meta: _,
             } = reply;
             let types::PostAuthCustomerResponse200Data { name, token } = data;
-            StorefrontToken::new(token::first(token)?, name, meta.requested_at)
+            let token = StorefrontToken::new(token::first(token)?, name, meta.requested_at)?;
+            Ok(token.served_at(meta.date))
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Minting a storefront token by customer id: the call that a server-side integration makes for its shoppers.
 
-use std::{fmt::Write as _, time::SystemTime};
+use std::{fmt::Write as _, sync::Arc, time::SystemTime};
 
 use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
     CallOptions, ChannelId, Client, CustomerId, Error, Reply, Secret, StoreAccess, StorefrontToken,
-    input::filled_secret, token,
+    call::Effort, input::filled_secret, token,
 };
 
 #[bon::bon]
@@ -49,6 +49,36 @@ impl Client<StoreAccess> {
         /// How this call differs from what the client does by default.
         options: Option<CallOptions>,
     ) -> Result<Reply<StorefrontToken>, Error> {
+        let mint = Mint {
+            customer,
+            channel: channel.or(self.default_channel()),
+            customer_access_token,
+        };
+        mint.run(self, options, None).await
+    }
+}
+
+/// What a storefront token is minted for.
+#[derive(Debug, Clone)]
+pub(crate) struct Mint {
+    pub(crate) customer: CustomerId,
+    pub(crate) channel: Option<ChannelId>,
+    pub(crate) customer_access_token: Option<CustomerAccessToken>,
+}
+
+impl Mint {
+    /// Makes the call. `effort` is told how far it has come, for those who may want to give it up.
+    pub(crate) async fn run(
+        self,
+        client: &Client<StoreAccess>,
+        options: Option<CallOptions>,
+        effort: Option<Arc<Effort>>,
+    ) -> Result<Reply<StorefrontToken>, Error> {
+        let Self {
+            customer,
+            channel,
+            customer_access_token,
+        } = self;
         if let Some(token) = &customer_access_token {
             filled_secret("customer access token", &token.value)?;
         }
@@ -58,13 +88,14 @@ impl Client<StoreAccess> {
             .collect();
         let body = types::PostAuthCustomersStorefrontRequest {
             customer_id: customer.get(),
-            channel_id: channel.or(self.default_channel()).map(ChannelId::get),
+            channel_id: channel.map(ChannelId::get),
             customer_access_token: customer_access_token.map(Into::into),
         };
-        let call = self.call(
+        let call = client.followed_call(
             &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
             options,
             secrets,
+            effort,
         );
         call.concerns(customer);
         let result = call.api().post_auth_customers_storefront(&body).await;
@@ -76,7 +107,8 @@ impl Client<StoreAccess> {
                 meta: _,
             } = reply;
             let types::PostAuthCustomersStorefrontResponse200Data { token } = data;
-            StorefrontToken::new(token::first(token)?, None, meta.requested_at)
+            let token = StorefrontToken::new(token::first(token)?, None, meta.requested_at)?;
+            Ok(token.served_at(meta.date))
         })
     }
 }
@@ -89,6 +121,12 @@ pub struct CustomerAccessToken {
 }
 
 impl CustomerAccessToken {
+    /// The token itself, which a cache tells whose entry is whose by.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn value(&self) -> &Secret {
+        &self.value
+    }
+
     /// A token whose expiry is not stated.
     #[must_use]
     pub fn new(value: impl Into<Secret>) -> Self {

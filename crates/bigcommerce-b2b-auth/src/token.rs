@@ -9,7 +9,7 @@ use std::{
 use bigcommerce_b2b_auth_api::types;
 use http::HeaderValue;
 
-use crate::{Claims, Secret, ServerTokenId, error::Malformed};
+use crate::{Claims, Secret, ServerTokenId, bearer, error::Malformed};
 
 /// How long a storefront token is valid when it does not say so itself.
 const STOREFRONT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,6 +26,41 @@ pub struct StorefrontToken {
     claims: OnceLock<Option<Claims>>,
     name: Option<String>,
     requested_at: SystemTime,
+    /// The service's clock when it replied.
+    served_at: Option<SystemTime>,
+}
+
+/// By how much the service's clock and ours differ.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skew {
+    /// By nothing that could be told from the time that a reply takes.
+    None,
+    ServiceAhead(Duration),
+    ServiceBehind(Duration),
+}
+
+#[cfg(feature = "tokens")]
+impl Skew {
+    /// `Date` is in whole seconds, and a reply takes its time: less than this is no sign of anything.
+    const NOTICED: Duration = Duration::from_secs(2);
+
+    /// A `Date` further off than this is a mistake of whoever wrote it.
+    const BELIEVED: Duration = STOREFRONT_LIFE;
+
+    /// `requested_at` is ours, `date` the service's, a little later. What the reply took counts as being ahead, which makes
+    /// an expiry earlier and never later.
+    fn between(requested_at: SystemTime, date: SystemTime) -> Self {
+        const CUT_OFF: Duration = Duration::from_secs(1);
+        let date = date.checked_add(CUT_OFF).unwrap_or(date);
+        match date.duration_since(requested_at) {
+            Ok(by) if by > Self::NOTICED && by <= Self::BELIEVED => Self::ServiceAhead(by),
+            Err(behind) if behind.duration() <= Self::BELIEVED => {
+                Self::ServiceBehind(behind.duration())
+            }
+            Ok(_) | Err(_) => Self::None,
+        }
+    }
 }
 
 impl StorefrontToken {
@@ -39,16 +74,51 @@ impl StorefrontToken {
         if token.is_empty() {
             return Err(Malformed::new("the token is empty"));
         }
-        let mut authorization = HeaderValue::try_from(["Bearer ", token.expose_secret()].concat())
+        let authorization = bearer::header(token.expose_secret())
             .map_err(|_| Malformed::new("the token cannot be carried by a header"))?;
-        authorization.set_sensitive(true);
         Ok(Self {
             token,
             authorization,
             claims: OnceLock::new(),
             name,
             requested_at,
+            served_at: None,
         })
+    }
+
+    /// Takes note of what the service's own clock said in the reply.
+    pub(crate) fn served_at(mut self, date: Option<SystemTime>) -> Self {
+        self.served_at = date;
+        self
+    }
+
+    /// When the request that brought it was begun, on the client's clock.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn requested_at(&self) -> SystemTime {
+        self.requested_at
+    }
+
+    /// Until when it is valid by the client's clock. Its `exp` is by the service's, which may differ by minutes; the `Date` of
+    /// the reply tells.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn expires_locally_at(&self) -> SystemTime {
+        let expires_at = self.expires_at();
+        if self
+            .claims()
+            .is_none_or(|claims| claims.expires_at.is_none())
+        {
+            // Counted from the client's own clock.
+            return expires_at;
+        }
+        match self
+            .served_at
+            .map_or(Skew::None, |date| Skew::between(self.requested_at, date))
+        {
+            Skew::None => Some(expires_at),
+            Skew::ServiceAhead(by) => expires_at.checked_sub(by),
+            Skew::ServiceBehind(by) => expires_at.checked_add(by),
+        }
+        .unwrap_or(expires_at)
     }
 
     /// The token itself, a JWT.
@@ -237,6 +307,50 @@ mod tests {
         assert_eq!(token.claims(), Claims::read_unverified(jwt).ok().as_ref());
         assert_eq!(token.clone().claims(), token.claims());
         assert_eq!(format!("{token:?}"), format!("{unread:?}"));
+    }
+
+    #[cfg(feature = "tokens")]
+    #[test]
+    fn an_expiry_by_a_clock_that_differs_is_put_right() {
+        // {"exp":1800086400}: a day after the request, if the clocks agree.
+        let jwt = "e30.eyJleHAiOjE4MDAwODY0MDB9.c2ln";
+        let of = |served_at| {
+            StorefrontToken::new(jwt.into(), None, requested_at())
+                .unwrap()
+                .served_at(served_at)
+        };
+        let expires_at = requested_at() + 24 * HOUR;
+        let second = Duration::from_secs(1);
+        for (date, expected) in [
+            (None, expires_at),
+            // As good as no difference.
+            (Some(requested_at() - second), expires_at),
+            (Some(requested_at()), expires_at),
+            (Some(requested_at() + second), expires_at),
+            // Ahead, with the second that was cut off: the token ends earlier by our clock.
+            (Some(requested_at() + 2 * second), expires_at - 3 * second),
+            (Some(requested_at() + HOUR), expires_at - HOUR - second),
+            // Behind, where the second cut off is to the good.
+            (Some(requested_at() - HOUR), expires_at + HOUR - second),
+            // Beyond belief.
+            (Some(requested_at() + 24 * HOUR), expires_at),
+            (
+                Some(requested_at() + 24 * HOUR - second),
+                expires_at - 24 * HOUR,
+            ),
+            (Some(requested_at() - 25 * HOUR - second), expires_at),
+            (
+                Some(requested_at() - 24 * HOUR - second),
+                expires_at + 24 * HOUR,
+            ),
+        ] {
+            assert_eq!(of(date).expires_locally_at(), expected, "{date:?}");
+        }
+        // What says no expiry counts from our own clock, whatever the service's says.
+        let token = StorefrontToken::new("opaque".into(), None, requested_at()).unwrap();
+        let token = token.served_at(Some(requested_at() + HOUR));
+        assert_eq!(token.expires_locally_at(), expires_at);
+        assert_eq!(token.requested_at(), requested_at());
     }
 
     #[test]
