@@ -184,6 +184,8 @@ mod secret;
 mod secret_provider;
 mod server_tokens;
 mod token;
+#[cfg(feature = "tokens")]
+mod tokens;
 pub mod transport;
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}
@@ -219,3 +221,11 @@ pub use server_tokens::{
     ServerTokenStream,
 };
 pub use token::{CreatedServerToken, EventChannel, ServerToken, StorefrontToken};
+#[cfg(feature = "store-contract")]
+pub use tokens::contract as store_contract;
+#[cfg(feature = "tokens")]
+pub use tokens::{
+    Capacity, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken, MemoryTokenStore, Put,
+    StoreError, StoreFuture, StoreKey, StoredToken, StorefrontTokens, StorefrontTokensBuilder,
+    TokenMetrics, TokenRequest, TokenStore, storefront_tokens_builder,
+};

@@ -51,6 +51,18 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     fn on_call(&self, event: &CallEvent<'_>) {
         let _ = event;
     }
+
+    /// A managed token was fetched, or could not be: once for all who waited for it.
+    #[cfg(feature = "tokens")]
+    fn on_token_fetch(&self, event: &TokenFetchEvent<'_>) {
+        let _ = event;
+    }
+
+    /// A managed token had to go because the cache was full.
+    #[cfg(feature = "tokens")]
+    fn on_token_eviction(&self, event: &TokenEvictionEvent) {
+        let _ = event;
+    }
 }
 
 /// A call that waited for the store's budget.
@@ -160,6 +172,87 @@ pub enum CallOutcome {
     Failed(ErrorKind),
     /// Its future was dropped before it was done.
     Dropped,
+}
+
+/// A fetch of a managed token that ended.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TokenFetchEvent<'e> {
+    /// The store.
+    pub store_hash: &'e str,
+    /// Why it was fetched.
+    pub cause: FetchCause,
+    /// How long it took, the waits for the budget and for other processes included.
+    pub latency: Duration,
+    /// Where the token came from; `None` when none did.
+    pub source: Option<TokenSource>,
+    /// How it failed; `None` when it did not.
+    pub failed: Option<ErrorKind>,
+}
+
+/// Why a managed token is fetched.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FetchCause {
+    /// There was none.
+    Cold,
+    /// It is renewed in the background, ahead of time.
+    Soft,
+    /// It is close to its end, and is waited for.
+    Blocking,
+    /// The one before it was refused.
+    Forced,
+}
+
+#[cfg(feature = "tokens")]
+impl FetchCause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Soft => "soft",
+            Self::Blocking => "blocking",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+/// Where a managed token came from.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenSource {
+    /// The service.
+    Minted,
+    /// The store that the fleet shares.
+    SharedStore,
+}
+
+/// A managed token that had to go because the cache was full.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TokenEvictionEvent {
+    /// Whether it was still valid, so that it costs a mint when it is asked for again.
+    pub is_live: bool,
+    /// For how long it would still have been served.
+    pub remaining: Duration,
+}
+
+/// The span of a fetch. It has no parent: it belongs to all who wait, whose spans follow from it.
+#[cfg(feature = "tokens")]
+pub(crate) fn fetch_span(store_hash: &str, cause: FetchCause) -> Span {
+    tracing::info_span!(
+        parent: None,
+        "b2b_auth.fetch",
+        otel.name = "fetch storefront token",
+        otel.kind = "internal",
+        otel.status_code = Empty,
+        b2b.store_hash = store_hash,
+        b2b.cause = cause.as_str(),
+        error.r#type = Empty,
+    )
 }
 
 /// The span of a whole call. It is entered while the call runs, so that the spans of its attempts are its children.

@@ -1,0 +1,840 @@
+//! Managed tokens: a cache of storefront tokens that mints once for all who wait, renews ahead of expiry while the old token is
+//! served, remembers failures, and never hands out a token that was refused.
+//!
+//! What lives where: `cache.rs` the bounded map, `entry.rs` a token and its life, `moments.rs` when it is renewed, `flight.rs`
+//! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` and `rejections.rs` what is remembered, `store.rs` the
+//! seam for a store that a fleet shares.
+
+mod cache;
+mod chores;
+mod entry;
+mod failures;
+mod fetch;
+mod flight;
+mod key;
+mod metrics;
+mod moments;
+mod rejections;
+mod request;
+mod store;
+mod sync;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize},
+    },
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, time::Instant};
+use tracing::{Instrument as _, Span};
+
+#[cfg(any(test, feature = "store-contract"))]
+pub use self::store::contract;
+pub use self::{
+    cache::Capacity,
+    entry::ManagedToken,
+    metrics::TokenMetrics,
+    request::TokenRequest,
+    store::{
+        Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey,
+        StoredToken, TokenStore,
+    },
+};
+use self::{
+    cache::TokenCache,
+    chores::Chores,
+    entry::{Entry, Phase, Unfit},
+    failures::{Breaker, Failures},
+    fetch::{BackgroundSlot, Fetch, panicked, up_to},
+    flight::{Boarding, Flights, Landing, Pilot, Seat, Urgency},
+    key::Key,
+    metrics::Counters,
+    rejections::Rejections,
+};
+use crate::{
+    Client, Clock, ClockReading, CustomerAccessToken, Error, ErrorKind, StoreAccess, StoreHash,
+    StorefrontToken,
+    call::Effort,
+    transport::operations,
+    watch::{self, FetchCause, TokenEvictionEvent},
+};
+
+/// A cache of storefront tokens, one for each customer and channel.
+///
+/// [`get`](Self::get) is meant to be called for each request to the storefront's APIs: a token that is there costs a lookup.
+/// One that is not is minted once, however many ask for it; one that comes close to its end is renewed in the background while
+/// it is still served.
+///
+/// ```
+/// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+/// use bigcommerce_b2b_auth::{Capacity, Client, CustomerId, StoreAccess, StorefrontTokens};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let sandbox = Sandbox::builder().start().await?;
+/// # let (store_hash, access_token, customer_id) = (demo::STORE_HASH, demo::ACCESS_TOKEN, demo::CUSTOMER_ID);
+/// let client = Client::builder()
+///     .credentials(StoreAccess::new(store_hash, access_token)?)
+/// #   .base_url(sandbox.base_url())
+///     .build()?;
+/// let tokens = StorefrontTokens::builder().client(client).capacity(Capacity::entries(50_000)).build();
+///
+/// let token = tokens.get(CustomerId::new(customer_id)?).await?;
+/// let header = token.authorization(); // `Bearer …`, ready to be sent
+/// # assert!(header.is_sensitive());
+/// // The API that it was shown to answered 401: it is thrown away, and the next `get` mints another one.
+/// tokens.invalidate(&token);
+/// # tokens.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It is cheap to clone, and clones are the same cache. Build one and keep it: the tokens are in it.
+///
+/// # What it sees to
+/// | | |
+/// |---|---|
+/// | **one mint** for each customer at a time | all who wait share it, its failure too; a caller who gives up harms nobody, and what was sent is finished and kept |
+/// | **renewal** | in the background after 70 to 90 % of a token's life, drawn anew for each so that they do not come due together, when it is used, and while two fifths of the store's budget are left; waited for in its last 5 minutes; not served in its last 30 seconds |
+/// | **failures** | a valid token outlives every failed renewal; what failed is not tried again for 1 to 5 s (the service), 30 to 60 s (an unknown customer), or 30 to 60 s for the whole store (its credentials), after which one tries for all |
+/// | **refused tokens** | [`invalidate`](Self::invalidate) takes out the token that was refused and no newer one; it does not come back; a customer costs one such mint a minute |
+/// | **bounds** | [`Capacity`] by number or bytes; what is used least goes first; what is over is swept out; everything that is remembered is bounded |
+///
+/// # What it does not do
+/// Login and exchange always call the service. [`put`](Self::put) keeps their result under a customer that *you* state: what
+/// a token says of itself is not verified, so no lookup goes by it. Tokens of customers who do not come back are not renewed.
+/// A data API that answers 403 has understood whose token it is: that invalidates nothing.
+///
+/// # Runtime
+/// A fetch is a task of its own on the tokio runtime of whoever asked first, or on the one that the builder was given. When that
+/// is shut down half way, another caller's runtime takes over, once.
+///
+/// # Cancelling
+/// Dropping the future of [`get`](Self::get) harms nobody. A fetch that nobody waits for any more is given up as long as nothing
+/// was sent.
+#[derive(Clone)]
+pub struct StorefrontTokens {
+    shared: Arc<Shared>,
+    store: Arc<Store>,
+}
+
+/// What all stores of a cache have in common.
+struct Shared {
+    cache: TokenCache,
+    flights: Arc<Flights<Key, Result<Arc<Entry>, Error>, Span>>,
+    failures: Failures,
+    rejections: Rejections,
+    counters: Counters,
+    /// How many renewals run in the background.
+    background: AtomicUsize,
+    chores: Chores,
+    store: Option<Arc<dyn TokenStore>>,
+    /// A moment in ticks; 0 when it is up.
+    store_down_until: AtomicU32,
+    fingerprints: RandomState,
+    clock: Arc<dyn Clock>,
+    runtime: Option<Handle>,
+    settings: Settings,
+    stores: Mutex<HashMap<StoreHash, Arc<StoreState>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    fetch_deadline: Duration,
+    wait_at_most: Option<Duration>,
+    background_renewals: usize,
+}
+
+/// What is known of a store, kept for as long as the cache: its tokens are found by its number.
+#[derive(Debug)]
+struct StoreState {
+    number: u32,
+    breaker: Breaker,
+    /// Whether it ever gave a token: then its hash is not wrong.
+    has_worked: AtomicBool,
+}
+
+/// One store, with the client that talks to it.
+struct Store {
+    client: Client<StoreAccess>,
+    state: Arc<StoreState>,
+}
+
+impl std::ops::Deref for Store {
+    type Target = StoreState;
+
+    fn deref(&self) -> &StoreState {
+        &self.state
+    }
+}
+
+impl Store {
+    /// The key by which a fleet knows a token.
+    fn key_in_shared_store(&self, key: &Key) -> StoreKey {
+        let mut shared = StoreKey::new(self.client.store_hash().clone(), key.customer());
+        if let Some(channel) = key.channel() {
+            shared = shared.in_channel(channel);
+        }
+        if let Some(fingerprint) = key.fingerprint() {
+            shared = shared.with_customer_access_token(Fingerprint::new(fingerprint));
+        }
+        shared
+    }
+
+    /// A token as a fleet keeps it.
+    fn to_shared_store(&self, entry: &Entry) -> StoredToken {
+        StoredToken::new(entry.token(), entry.expires_at(), entry.requested_at())
+    }
+}
+
+/// What became of a refused token. See [`StorefrontTokens::invalidate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalidation {
+    /// It was taken out: the next access fetches another one.
+    Removed,
+    /// It had been replaced, or taken out, before: nothing was done. Ask for the token again.
+    Late,
+}
+
+/// How long an access waits for a token to be renewed while there is one that still counts.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a renewal has to itself before somebody else may begin one.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// A flight that takes this much longer than it may is on a runtime that does not run.
+const OVERDUE: Duration = Duration::from_secs(5);
+
+#[bon::bon]
+impl StorefrontTokens {
+    /// Starts a cache: give it a `client`, and whatever else differs from the defaults. Clock, chance and observer are the
+    /// client's.
+    #[builder(
+        start_fn(name = builder, vis = "pub"),
+        finish_fn(name = build, vis = "pub"),
+        builder_type(name = StorefrontTokensBuilder, vis = "pub", doc {
+            /// Builds [`StorefrontTokens`]; made by [`StorefrontTokens::builder`].
+        }),
+        state_mod(name = storefront_tokens_builder, vis = "pub")
+    )]
+    fn from_parts(
+        /// What mints: the store, its credentials, its budget.
+        client: Client<StoreAccess>,
+        /// How much it holds. 100,000 tokens by default.
+        #[builder(default)]
+        capacity: Capacity,
+        /// A store behind the cache that other processes share. It is asked when a token is not here, and never on a hit.
+        shared_store: Option<Arc<dyn TokenStore>>,
+        /// How long a fetch may take, with its waits for the budget and its repetitions. The client's deadline if unset.
+        fetch_deadline: Option<Duration>,
+        /// How long a caller waits unless its request says otherwise. As long as the fetch takes if unset.
+        wait_at_most: Option<Duration>,
+        /// How many renewals may run in the background at once. 8 by default; with 0 tokens are renewed at their end only.
+        #[builder(default = 8)]
+        background_renewals: usize,
+        /// The runtime that fetches run on. That of whoever asks first if unset.
+        runtime: Option<Handle>,
+    ) -> Self {
+        let fetch_deadline = fetch_deadline.unwrap_or(client.default_deadline());
+        let shared = Arc::new(Shared {
+            cache: TokenCache::new(capacity),
+            flights: Arc::new(Flights::new()),
+            failures: Failures::new(),
+            rejections: Rejections::new(),
+            counters: Counters::default(),
+            background: AtomicUsize::new(0),
+            chores: Chores::new(runtime.clone()),
+            store: shared_store,
+            store_down_until: AtomicU32::new(0),
+            fingerprints: RandomState::new(),
+            clock: Arc::clone(client.clock()),
+            runtime,
+            settings: Settings {
+                fetch_deadline,
+                wait_at_most,
+                background_renewals,
+            },
+            stores: Mutex::default(),
+        });
+        let store = shared.store_of(client);
+        Self { shared, store }
+    }
+}
+
+impl StorefrontTokens {
+    /// The same cache for another store, or for this one by another client. The capacity is shared, what is remembered of a
+    /// store is not.
+    #[must_use]
+    pub fn for_store(&self, client: Client<StoreAccess>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            store: self.shared.store_of(client),
+        }
+    }
+
+    /// A token that is valid now.
+    ///
+    /// The future of a token that is there is ready at once, and allocates nothing. Where it has to be fetched, it waits for
+    /// the fetch, which others may share, up to its own patience: see [`TokenRequest::wait_at_most`].
+    ///
+    /// # Errors
+    /// Any [`ErrorKind`] of a mint, the same for all who waited for it; [`remembered_for`](Error::remembered_for) says when it
+    /// is an earlier one. [`ErrorKind::Timeout`] when this caller's patience is over, while the fetch goes on. Besides:
+    /// [`ErrorKind::TokenRejected`], [`ErrorKind::Panicked`], [`ErrorKind::RuntimeGone`] and [`ErrorKind::ShutDown`].
+    pub async fn get(&self, request: impl Into<TokenRequest>) -> Result<ManagedToken, Error> {
+        let request = request.into();
+        let key = self.key(&request);
+        if let Some(token) = self.hit(key) {
+            return Ok(token);
+        }
+        // Boxed, so that the future of a hit stays small.
+        Box::pin(self.get_slowly(key, request)).await
+    }
+
+    /// The token that is there, if there is one that is valid now: nothing is waited for and nothing is minted. Inside of a
+    /// runtime, one that is due is renewed in the background.
+    #[must_use]
+    pub fn get_cached(&self, request: impl Into<TokenRequest>) -> Option<ManagedToken> {
+        let request = request.into();
+        let key = self.key(&request);
+        if let Some(token) = self.hit(key) {
+            return Some(token);
+        }
+        let now = self.shared.clock.reading();
+        let entry = self.shared.cache.get(&key)?;
+        match entry.phase(now) {
+            Phase::Over => return None,
+            Phase::Fresh => {}
+            Phase::Soft | Phase::Blocking => {
+                self.renew_in_background(key, request.customer_access_token, &entry, now);
+            }
+        }
+        self.shared.counters.hits.one();
+        Some(ManagedToken { entry, key })
+    }
+
+    /// Puts in a token that a login or an exchange gave, under the customer that the caller states. What the token says of
+    /// itself is not looked at, but for how long it is valid.
+    ///
+    /// ```
+    /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+    /// use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, StorefrontTokens};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let sandbox = Sandbox::builder().start().await?;
+    /// # let session_jwt = sandbox.session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID).unwrap();
+    /// # let client = Client::builder()
+    /// #     .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?)
+    /// #     .base_url(sandbox.base_url())
+    /// #     .build()?;
+    /// let tokens = StorefrontTokens::builder().client(client.clone()).build();
+    /// let customer = CustomerId::new(demo::CUSTOMER_ID)?; // whoever your own session says it is
+    /// let exchanged = client.exchange_session_jwt(session_jwt).send().await?;
+    /// tokens.put(customer, &exchanged)?;
+    /// assert!(tokens.get_cached(customer).is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a token that is expired, or not valid yet. [`ErrorKind::TokenRejected`] for one that was
+    /// refused.
+    pub fn put(
+        &self,
+        request: impl Into<TokenRequest>,
+        token: &StorefrontToken,
+    ) -> Result<ManagedToken, Error> {
+        let key = self.key(&request.into());
+        let now = self.shared.clock.reading();
+        let fraction = self.store.client.jitter().fraction();
+        let mut entry = Entry::new(token, now, fraction).map_err(|unfit| {
+            Error::invalid_input(match unfit {
+                Unfit::Expired => "the token is expired, or as good as",
+                Unfit::NotYetValid => "the token is not valid yet",
+            })
+        })?;
+        if let Some(there) = self.shared.cache.get(&key) {
+            entry = entry.newer_than(&there);
+        }
+        if !self.shared.rejections.accept(&key, &entry, now) {
+            return Err(self.error(
+                ErrorKind::TokenRejected,
+                "the token was refused before, or is older than one that was",
+            ));
+        }
+        self.shared.rejections.minted(&key, true, now);
+        self.shared.failures.forget(&key);
+        self.shared.counters.puts.one();
+        let entry = self.shared.keep(key, Arc::new(entry), &self.store);
+        if let Some(shared_store) = &self.shared.store {
+            let shared_store = Arc::clone(shared_store);
+            let shared_key = self.store.key_in_shared_store(&key);
+            let stored = self.store.to_shared_store(&entry);
+            self.shared.chores.begin(async move {
+                // The cache has it; a store that has not is asked in vain once.
+                let _ = shared_store.put_if_newer(&shared_key, &stored).await;
+            });
+        }
+        Ok(ManagedToken { entry, key })
+    }
+
+    /// Says that a token was refused by those whom it was shown to: a 401 of the data API. It is taken out, here and in the
+    /// shared store, and does not come back.
+    ///
+    /// A refusal that comes late, when the token has been replaced already, takes out nothing. The next access fetches another
+    /// token; when that is refused as well, no third one is minted within a minute, and accesses end with
+    /// [`ErrorKind::TokenRejected`].
+    pub fn invalidate(&self, token: &ManagedToken) -> Invalidation {
+        let ManagedToken { entry, key } = token;
+        let now = self.shared.clock.reading();
+        let counters = &self.shared.counters;
+        let is_late = self
+            .shared
+            .cache
+            .get(key)
+            .is_some_and(|there| there.is_newer_than(entry) && there.token() != entry.token());
+        // Noted before it is taken out: what lands in between must find the note.
+        if is_late || !self.shared.rejections.note(*key, entry, now) {
+            counters.invalidated_late.one();
+            return Invalidation::Late;
+        }
+        self.shared.cache.remove_up_to(key, entry);
+        counters.invalidated.one();
+        if let Some(store) = &self.shared.store {
+            let store = Arc::clone(store);
+            let shared_key = self.store.key_in_shared_store(key);
+            let stored = self.store.to_shared_store(entry);
+            self.shared.chores.begin(async move {
+                // Should it fail, what the store has is not taken from it here, and elsewhere is refused once more.
+                let _ = store.reject(&shared_key, &stored).await;
+            });
+        }
+        Invalidation::Removed
+    }
+
+    /// Throws out what does not count any more and says how many tokens that were. It happens by itself every ten minutes, as
+    /// long as tokens are fetched.
+    pub fn sweep(&self) -> usize {
+        self.shared.sweep()
+    }
+
+    /// What the cache has done and holds.
+    #[must_use]
+    pub fn metrics(&self) -> TokenMetrics {
+        let shared = &self.shared;
+        TokenMetrics {
+            entries: shared.cache.len(),
+            fetches_under_way: shared.flights.len(),
+            failures: shared.failures.len(),
+            rejections: shared.rejections.len(),
+            ..shared.counters.read()
+        }
+    }
+
+    /// Fetches nothing any more, gives up what has sent nothing, and waits for what has: what was paid for is kept. Tokens that
+    /// are there are served until they are over; whoever waits for another one gets [`ErrorKind::ShutDown`].
+    pub async fn shutdown(&self) {
+        self.shared.flights.close().await;
+        self.shared.chores.done().await;
+    }
+
+    fn key(&self, request: &TokenRequest) -> Key {
+        let channel = request.channel.or(self.store.client.default_channel());
+        let fingerprint = request
+            .customer_access_token
+            .as_ref()
+            .map(|token| self.shared.fingerprint(token));
+        Key::new(self.store.number, request.customer, channel, fingerprint)
+    }
+
+    /// What happens nearly always: no wait, no allocation, a lock that readers share, two clocks, two comparisons.
+    fn hit(&self, key: Key) -> Option<ManagedToken> {
+        let entry = self.shared.cache.get(&key)?;
+        if !entry.is_fresh(self.shared.clock.reading()) {
+            return None;
+        }
+        self.shared.counters.hits.one();
+        Some(ManagedToken { entry, key })
+    }
+
+    async fn get_slowly(&self, key: Key, request: TokenRequest) -> Result<ManagedToken, Error> {
+        let patience = request.wait_at_most.or(self.shared.settings.wait_at_most);
+        let ends_at = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let now = self.shared.clock.reading();
+        let access_token = request.customer_access_token;
+        let there = self.shared.cache.get(&key);
+        let entry = match there.map(|entry| (entry.phase(now), entry)) {
+            Some((Phase::Fresh, entry)) => entry,
+            Some((Phase::Soft, entry)) => {
+                self.renew_in_background(key, access_token, &entry, now);
+                entry
+            }
+            Some((Phase::Blocking, entry)) => {
+                return self
+                    .renew_and_wait(key, access_token, entry, now, ends_at)
+                    .await;
+            }
+            Some((Phase::Over, _)) | None => {
+                self.shared.counters.misses.one();
+                return self.fetch_and_wait(key, access_token, None, ends_at).await;
+            }
+        };
+        self.shared.counters.hits.one();
+        Ok(ManagedToken { entry, key })
+    }
+
+    /// Has a token renewed while it is served. Only one access sees to it; what keeps it from doing so puts it off.
+    fn renew_in_background(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        entry: &Arc<Entry>,
+        now: ClockReading,
+    ) {
+        if !entry.claim(now, CLAIM) {
+            return;
+        }
+        let put_off = |wait: Duration| {
+            self.shared.counters.renewals_put_off.one();
+            entry.leave_alone_for(now, wait);
+        };
+        let fraction = self.store.client.jitter().fraction().clamp(0.0, 1.0);
+        let a_moment = Duration::from_secs(5).mul_f64(1.0 + fraction);
+        if let Some(failure) = self.refusal(&key, now) {
+            return put_off(failure.retry_after().unwrap_or_default().max(a_moment));
+        }
+        let Some(slot) = BackgroundSlot::take(&self.shared) else {
+            return put_off(a_moment);
+        };
+        if !self.has_budget_to_spare() {
+            return put_off(a_moment);
+        }
+        let wish = Wish {
+            access_token,
+            urgency: Urgency::Background,
+            cause: FetchCause::Soft,
+            old: Some(Arc::clone(entry)),
+            slot: Some(slot),
+        };
+        if self.board(key, wish).is_err() {
+            put_off(a_moment);
+        }
+    }
+
+    /// Whether two fifths of the store's budget are left, as far as is known.
+    fn has_budget_to_spare(&self) -> bool {
+        let budget = self.store.client.budget();
+        let is_left = match (budget.left, budget.allocated) {
+            (Some(left), Some(allocated)) => left.saturating_mul(5) >= allocated.saturating_mul(2),
+            _ => true,
+        };
+        is_left && budget.closed_for.is_none()
+    }
+
+    /// Waits for a token that replaces one which is about to end, and falls back on that.
+    async fn renew_and_wait(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        entry: Arc<Entry>,
+        now: ClockReading,
+        ends_at: Option<Instant>,
+    ) -> Result<ManagedToken, Error> {
+        let counters = &self.shared.counters;
+        if self.shared.flights.is_closed() || self.refusal(&key, now).is_some() {
+            counters.served_around.one();
+            return Ok(ManagedToken { entry, key });
+        }
+        let patience = RENEWAL_PATIENCE.min(entry.served_for(now));
+        let patience = Instant::now().checked_add(patience);
+        let patience = match (patience, ends_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let old = Some(Arc::clone(&entry));
+        let error = match self.fetch_and_wait(key, access_token, old, patience).await {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let now = self.shared.clock.reading();
+        if entry.phase(now) == Phase::Over || !self.shared.rejections.accept(&key, &entry, now) {
+            return Err(error);
+        }
+        if error.kind() == ErrorKind::Timeout {
+            // The fetch goes on, and nobody else has to wait for it in vain.
+            entry.renewal_failed(now, self.store.client.jitter().fraction());
+        }
+        counters.served_around.one();
+        Ok(ManagedToken { entry, key })
+    }
+
+    /// The failure that is remembered of the customer or the store.
+    fn refusal(&self, key: &Key, now: ClockReading) -> Option<Error> {
+        self.shared
+            .failures
+            .of(key, now)
+            .or_else(|| self.store.breaker.refusal(now))
+    }
+
+    /// Waits for a fetch that is under way, or for one that begins now. `old` is what it is to replace.
+    async fn fetch_and_wait(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        old: Option<Arc<Entry>>,
+        ends_at: Option<Instant>,
+    ) -> Result<ManagedToken, Error> {
+        let mut has_vanished = false;
+        loop {
+            let now = self.shared.clock.reading();
+            if let Some(error) = self.refusal(&key, now) {
+                self.shared.counters.remembered_failures.one();
+                return Err(error);
+            }
+            let cause = if self.shared.rejections.is_open(&key, now) {
+                FetchCause::Forced
+            } else if old.is_some() {
+                FetchCause::Blocking
+            } else {
+                FetchCause::Cold
+            };
+            let wish = Wish {
+                access_token: access_token.clone(),
+                urgency: if old.is_some() {
+                    Urgency::Renewal
+                } else {
+                    Urgency::Cold
+                },
+                cause,
+                old: old.clone(),
+                slot: None,
+            };
+            let mut seat = match self.board(key, wish)? {
+                Aboard::There(entry) => return Ok(ManagedToken { entry, key }),
+                Aboard::Seated(seat) => seat,
+            };
+            Span::current().follows_from(seat.tag());
+            // Every flight has a deadline of its own, also by the time that is counted here.
+            let overdue = self.shared.settings.fetch_deadline.saturating_add(OVERDUE);
+            let overdue = Instant::now().checked_add(overdue);
+            let is_patient = match (ends_at, overdue) {
+                (Some(ends_at), Some(overdue)) => ends_at > overdue,
+                (ends_at, _) => ends_at.is_none(),
+            };
+            let until = if is_patient { overdue } else { ends_at };
+            match up_to(until, seat.landing()).await {
+                Some(Landing::Done(Ok(entry))) => return Ok(ManagedToken { entry, key }),
+                Some(Landing::Done(Err(error))) => return Err(error),
+                Some(Landing::Panicked) => return Err(panicked()),
+                Some(Landing::Closed) => return Err(self.shut_down()),
+                Some(Landing::Vanished) if has_vanished => {
+                    return Err(self.error(
+                        ErrorKind::RuntimeGone,
+                        "the runtime that fetched the token was shut down, and so was the next one",
+                    ));
+                }
+                Some(Landing::Vanished) => has_vanished = true,
+                None if is_patient => {
+                    seat.disown();
+                    if has_vanished {
+                        return Err(self.error(
+                            ErrorKind::RuntimeGone,
+                            "the runtime that fetches the token does not run",
+                        ));
+                    }
+                    has_vanished = true;
+                }
+                None => {
+                    return Err(self
+                        .error(
+                            ErrorKind::Timeout,
+                            "the token did not come within the time that this caller waits",
+                        )
+                        .retryable(true));
+                }
+            }
+        }
+    }
+
+    /// A place on the flight of this key, which begins if there is none.
+    fn board(&self, key: Key, wish: Wish) -> Result<Aboard, Error> {
+        let runtime = match &self.shared.runtime {
+            Some(runtime) => runtime.clone(),
+            None => Handle::try_current().map_err(|_| {
+                self.error(
+                    ErrorKind::RuntimeGone,
+                    "there is no tokio runtime here that could fetch the token",
+                )
+            })?,
+        };
+        let second_look = || {
+            let now = self.shared.clock.reading();
+            let there = self.shared.cache.get(&key)?;
+            let is_new = match &wish.old {
+                Some(old) => there.is_newer_than(old),
+                None => true,
+            };
+            (is_new && there.phase(now) != Phase::Over).then_some(there)
+        };
+        let span = || watch::fetch_span(self.store.client.store_hash().as_str(), wish.cause);
+        let boarding = self
+            .shared
+            .flights
+            .board(&key, wish.urgency, second_look, span);
+        match boarding {
+            Boarding::NoNeed(entry) => Ok(Aboard::There(entry)),
+            Boarding::Joined(seat) => {
+                self.shared.counters.joined.one();
+                Ok(Aboard::Seated(seat))
+            }
+            Boarding::Began(seat, pilot) => {
+                self.take_off(&runtime, key, wish, pilot);
+                Ok(Aboard::Seated(seat))
+            }
+            Boarding::Closed => Err(self.shut_down()),
+        }
+    }
+
+    /// Begins a flight, as a task of its own with a span of its own: that of the first who asked is not everybody's.
+    fn take_off(
+        &self,
+        runtime: &Handle,
+        key: Key,
+        wish: Wish,
+        pilot: Pilot<Key, Result<Arc<Entry>, Error>, Span>,
+    ) {
+        let counters = &self.shared.counters;
+        match wish.cause {
+            FetchCause::Cold => counters.fetches_cold.one(),
+            FetchCause::Soft => counters.fetches_soft.one(),
+            FetchCause::Blocking => counters.fetches_blocking.one(),
+            FetchCause::Forced => counters.fetches_forced.one(),
+        }
+        let effort = Arc::new(Effort::default());
+        let span = pilot.tag().clone();
+        let fetch = Fetch {
+            shared: Arc::clone(&self.shared),
+            store: Arc::clone(&self.store),
+            key,
+            customer_access_token: wish.access_token,
+            cause: wish.cause,
+            old: wish.old,
+            effort: Arc::clone(&effort),
+            span: span.clone(),
+            slot: wish.slot,
+        };
+        let shared = Arc::clone(&self.shared);
+        let flight = async move {
+            let urgency = pilot.urgency();
+            let work = fetch.run(urgency);
+            pilot.fly(work, move || effort.has_sent()).await;
+            shared.sweep_now_and_then();
+        };
+        drop(runtime.spawn(flight.instrument(span)));
+    }
+
+    fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
+        Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary)
+    }
+
+    fn shut_down(&self) -> Error {
+        self.error(
+            ErrorKind::ShutDown,
+            "the cache of tokens was shut down, and fetches nothing any more",
+        )
+    }
+}
+
+/// What somebody wants of a flight.
+struct Wish {
+    access_token: Option<CustomerAccessToken>,
+    urgency: Urgency,
+    cause: FetchCause,
+    old: Option<Arc<Entry>>,
+    slot: Option<BackgroundSlot>,
+}
+
+enum Aboard {
+    There(Arc<Entry>),
+    Seated(Seat<Key, Result<Arc<Entry>, Error>, Span>),
+}
+
+impl Shared {
+    fn store_of(&self, client: Client<StoreAccess>) -> Arc<Store> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = u32::try_from(stores.len()).unwrap_or(u32::MAX);
+        let state = stores
+            .entry(client.store_hash().clone())
+            .or_insert_with(|| {
+                Arc::new(StoreState {
+                    number: next,
+                    breaker: Breaker::default(),
+                    has_worked: AtomicBool::new(false),
+                })
+            });
+        Arc::new(Store {
+            state: Arc::clone(state),
+            client,
+        })
+    }
+
+    fn fingerprint(&self, token: &CustomerAccessToken) -> u64 {
+        match &self.store {
+            // The whole fleet has to know it by the same one.
+            Some(store) => store.fingerprint(token.value()).get(),
+            None => self.fingerprints.hash_one(token.value().expose_secret()),
+        }
+    }
+
+    /// Puts a token into the cache, and says what had to go for it. What is there afterwards may be a newer one.
+    fn keep(&self, key: Key, entry: Arc<Entry>, store: &Store) -> Arc<Entry> {
+        let now = self.clock.reading();
+        let (there, evicted) = self.cache.insert_if_newer(key, &entry, now);
+        for (_, gone) in &evicted {
+            let is_live = gone.phase(now) != Phase::Over;
+            if is_live {
+                self.counters.evicted_live.one();
+            } else {
+                self.counters.evicted_expired.one();
+            }
+            if let Some(observer) = store.client.observer() {
+                observer.on_token_eviction(&TokenEvictionEvent {
+                    is_live,
+                    remaining: gone.served_for(now),
+                });
+            }
+        }
+        there
+    }
+
+    fn sweep(&self) -> usize {
+        let swept = self.cache.sweep(self.clock.reading());
+        self.counters.swept.add(swept);
+        swept
+    }
+
+    /// Sweeps when it is time to, where it holds up no task: a million entries take tens of milliseconds.
+    fn sweep_now_and_then(self: &Arc<Self>) {
+        if self.cache.is_to_be_swept(self.clock.reading()) {
+            let shared = Arc::clone(self);
+            drop(tokio::task::spawn_blocking(move || shared.sweep()));
+        }
+    }
+}
+
+impl fmt::Debug for StorefrontTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorefrontTokens")
+            .field("store_hash", self.store.client.store_hash())
+            .field("entries", &self.shared.cache.len())
+            .field("fetches_under_way", &self.shared.flights.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! The map behind the cache: bounded, swept of what is over, and never going from a newer token to an older one.
+//!
+//! `quick_cache` holds it: a hit takes a lock that readers share, of one of its shards, and clones an `Arc`. What it evicts
+//! when it is full is what was used least. Evicting a token that is still valid costs a mint, so it is counted.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::{
+    DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter,
+    sync::{Cache, EntryAction, EntryResult},
+};
+
+use super::{
+    entry::{Entry, Phase},
+    key::Key,
+    moments::Tick,
+};
+use crate::ClockReading;
+
+/// How much a cache of managed tokens holds.
+///
+/// ```
+/// use bigcommerce_b2b_auth::Capacity;
+///
+/// let by_number = Capacity::entries(50_000);
+/// let by_memory = Capacity::bytes(64 * 1024 * 1024);
+/// # drop((by_number, by_memory));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    limit: u64,
+    unit: Unit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Entries,
+    Bytes,
+}
+
+impl Capacity {
+    /// So many tokens. It is divided among shards that fill evenly but not exactly so, which is why a cache may begin to evict
+    /// some hundredths below it. 0 is taken for 1.
+    #[must_use]
+    pub fn entries(entries: usize) -> Self {
+        Self {
+            limit: (entries as u64).max(1),
+            unit: Unit::Entries,
+        }
+    }
+
+    /// So many bytes, counted as the length of each token and what the cache keeps besides it. A token that is longer than a
+    /// shard's part of it is handed out and not kept.
+    #[must_use]
+    pub fn bytes(bytes: usize) -> Self {
+        Self {
+            limit: (bytes as u64).max(1),
+            unit: Unit::Bytes,
+        }
+    }
+
+    /// How many entries to make room for at first, and to divide into shards by.
+    fn estimated_entries(self) -> usize {
+        /// A token of 300 bytes with what is kept besides.
+        const USUAL_BYTES: u64 = 300 + BYTES_BESIDES;
+        let entries = match self.unit {
+            Unit::Entries => self.limit,
+            Unit::Bytes => self.limit / USUAL_BYTES,
+        };
+        usize::try_from(entries)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 1 << 31)
+    }
+}
+
+impl Default for Capacity {
+    /// 100,000 tokens: about 50 MB.
+    fn default() -> Self {
+        Self::entries(100_000)
+    }
+}
+
+/// What an entry takes besides the text of its header, allocator and map included: measured, see BENCHMARKS.md.
+const BYTES_BESIDES: u64 = 190;
+
+impl Weighter<Key, Arc<Entry>> for Capacity {
+    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
+        match self.unit {
+            Unit::Entries => 1,
+            Unit::Bytes => entry.header().len() as u64 + BYTES_BESIDES,
+        }
+    }
+}
+
+/// Collects what is evicted, so that it is dropped, and looked at, after the lock is given back.
+#[derive(Debug, Clone, Copy)]
+struct Collect;
+
+impl Lifecycle<Key, Arc<Entry>> for Collect {
+    type RequestState = Vec<(Key, Arc<Entry>)>;
+
+    fn on_evict(&self, evicted: &mut Self::RequestState, key: Key, entry: Arc<Entry>) {
+        evicted.push((key, entry));
+    }
+}
+
+/// Tokens by whose they are.
+pub(super) struct TokenCache {
+    map: Cache<Key, Arc<Entry>, Capacity, DefaultHashBuilder, Collect>,
+    /// When it is swept next, in hundredths of a second since the clock's beginning.
+    next_sweep: AtomicU64,
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCache")
+            .field("entries", &self.map.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often what is over is thrown out.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10 * 60);
+
+/// A sweep locks one shard after the other: the more there are, the shorter it holds up anybody.
+const ENTRIES_IN_A_SHARD: usize = 4096;
+
+const MOST_SHARDS: usize = 1024;
+
+impl TokenCache {
+    pub(super) fn new(capacity: Capacity) -> Self {
+        let entries = capacity.estimated_entries();
+        let shards = (entries / ENTRIES_IN_A_SHARD)
+            .next_power_of_two()
+            .clamp(1, MOST_SHARDS);
+        let mut options = OptionsBuilder::new();
+        options
+            .estimated_items_capacity(entries)
+            .weight_capacity(capacity.limit)
+            .shards(shards);
+        let map = match options.build() {
+            Ok(options) => {
+                Cache::with_options(options, capacity, DefaultHashBuilder::default(), Collect)
+            }
+            // Cannot be: what it insists on was set. This is the same without the choice of shards.
+            Err(_) => Cache::with(
+                entries,
+                capacity.limit,
+                capacity,
+                DefaultHashBuilder::default(),
+                Collect,
+            ),
+        };
+        Self {
+            map,
+            next_sweep: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.map.get(key)
+    }
+
+    /// Keeps the entry, unless a newer one is there that still counts. What is there afterwards is returned, and what had to
+    /// go for it.
+    pub(super) fn insert_if_newer(
+        &self,
+        key: Key,
+        entry: &Arc<Entry>,
+        now: ClockReading,
+    ) -> (Arc<Entry>, Vec<(Key, Arc<Entry>)>) {
+        let mut evicted = Vec::new();
+        let there = self.map.entry(&key, None, |_, there| {
+            if there.is_newer_than(entry) && there.phase(now) != Phase::Over {
+                return EntryAction::Retain((Arc::clone(there), None));
+            }
+            let old = std::mem::replace(there, Arc::clone(entry));
+            EntryAction::Retain((Arc::clone(entry), Some(old)))
+        });
+        match there {
+            // The old one goes after the lock was given back.
+            EntryResult::Retained((there, old)) => {
+                drop(old);
+                return (there, evicted);
+            }
+            EntryResult::Vacant(guard) => {
+                // Refused only when it is too large, and then it is among the evicted.
+                let _ = guard.insert_with_lifecycle(Arc::clone(entry), &mut evicted);
+            }
+            // Neither removed nor replaced above, and not waited for.
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => {}
+        }
+        (Arc::clone(entry), evicted)
+    }
+
+    /// Removes the entry if it is this one or an older one. A newer one is left and returned.
+    pub(super) fn remove_up_to(&self, key: &Key, entry: &Entry) -> Option<Arc<Entry>> {
+        let is_it =
+            |there: &Arc<Entry>| !there.is_newer_than(entry) || there.token() == entry.token();
+        match self.map.remove_if(key, is_it) {
+            Some(_) => None,
+            None => self.map.peek(key),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether it is time to sweep, and this caller is who does it.
+    pub(super) fn is_to_be_swept(&self, now: ClockReading) -> bool {
+        let due = self.next_sweep.load(Ordering::Relaxed);
+        let ticks = |time: Duration| u64::try_from(time.as_millis() / 10).unwrap_or(u64::MAX);
+        let now = ticks(now.monotonic);
+        now >= due
+            && self
+                .next_sweep
+                .compare_exchange(
+                    due,
+                    now + ticks(BETWEEN_SWEEPS),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+            // The first look only begins the count.
+            && due != 0
+    }
+
+    /// Throws out what does not count any more, and says how many that were.
+    pub(super) fn sweep(&self, now: ClockReading) -> usize {
+        let swept = AtomicU64::new(0);
+        self.map.retain(|_, entry| {
+            let stays = entry.phase(now) != Phase::Over;
+            if !stays {
+                swept.fetch_add(1, Ordering::Relaxed);
+            }
+            stays
+        });
+        usize::try_from(swept.into_inner()).unwrap_or(usize::MAX)
+    }
+}
+
+/// A bounded map of what is known of keys besides their tokens: it forgets what was used least.
+pub(super) struct Notes<V>(Cache<Key, V>);
+
+impl<V: Clone> Notes<V> {
+    pub(super) fn new(most: usize) -> Self {
+        Self(Cache::new(most))
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<V> {
+        self.0.get(key)
+    }
+
+    pub(super) fn set(&self, key: Key, note: V) {
+        self.0.insert(key, note);
+    }
+
+    pub(super) fn remove(&self, key: &Key) {
+        self.0.remove(key);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<V: Clone> fmt::Debug for Notes<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Notes").field(&self.0.len()).finish()
+    }
+}
+
+/// When something is over, by the monotonic clock.
+pub(super) fn has_come(at: Tick, now: ClockReading) -> bool {
+    at.has_come(Tick::of(now.monotonic))
+}
