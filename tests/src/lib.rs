@@ -2,6 +2,7 @@
 //! tokio's clock paused, and *wire*, with real sockets on the real clock and a sleeper that records and returns.
 
 mod calls;
+pub mod managed;
 mod seen;
 
 use std::{

@@ -1,0 +1,928 @@
+//! Nineteen bugs that caches of tokens have shipped, one named test each, so that ours has none of them. In the *time* harness,
+//! but for what is about runtimes: there nothing waits, because the transport answers when it is told to.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends with a panic"
+)]
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use bigcommerce_b2b_auth::{
+    Capacity, Client, ErrorKind, Fingerprint, Invalidation, Lease, LeaseOwner, MemoryTokenStore,
+    Put, RetryPolicy, Secret, StoreAccess, StoreError, StoreFuture, StoreKey, StoredToken,
+    StorefrontTokens, TokenRequest, TokenStore,
+    transport::{Operation as Called, Transport, TransportFuture},
+};
+use bigcommerce_b2b_auth_sandbox::{
+    Assumptions, Fault, Moment, Operation, RepeatedMint, Sandbox, demo,
+};
+use futures_util::future::join_all;
+use http::StatusCode;
+use tests::{
+    InProcess,
+    managed::{DAY, Managed, Wanted, customer},
+};
+use tokio::{runtime, sync::Notify};
+use tracing_subscriber::{
+    layer::{Context, Layer, SubscriberExt as _},
+    registry::LookupSpan,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// When a token of a day is due in the background, with half of everything drawn, and a second.
+const SOFT: Duration = Duration::from_secs(19 * 3600 + 12 * 60 + 1);
+
+const DOWN: Fault = Fault::ServerError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    moment: Moment::BeforeEffect,
+};
+
+/// Polls it once.
+async fn poll<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+async fn secret(managed: &Managed, id: u64) -> String {
+    let token = managed.tokens.get(customer(id)).await.unwrap();
+    token.expose_secret().to_owned()
+}
+
+async fn kind(managed: &Managed, id: u64) -> ErrorKind {
+    managed.tokens.get(customer(id)).await.unwrap_err().kind()
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_01_a_failing_load_is_repeated_by_every_waiter() {
+    let managed = Managed::new(Wanted::default());
+    managed.sandbox.begin_outage(DOWN);
+    let began = tokio::time::Instant::now();
+    let kinds = join_all((0..100).map(|_| kind(&managed, 1))).await;
+    assert!(kinds.iter().all(|kind| *kind == ErrorKind::Server));
+    assert_eq!(managed.mints(), 1);
+    assert!(
+        began.elapsed() < Duration::from_millis(60),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_02_a_cancelled_leader_wastes_the_mint_and_starves_the_rest() {
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(Duration::from_millis(200));
+    let began = tokio::time::Instant::now();
+    let leader = tokio::time::timeout(Duration::from_millis(120), secret(&managed, 1));
+    let rest = join_all((0..40).map(|_| secret(&managed, 1)));
+    let (leader, rest) = tokio::join!(leader, rest);
+    assert!(leader.is_err());
+    assert_eq!(rest.len(), 40);
+    assert_eq!(managed.mints(), 1);
+    assert!(
+        began.elapsed() < Duration::from_millis(210),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_03_a_leader_that_is_alive_but_not_polled_blocks_all() {
+    let managed = Managed::new(Wanted::default());
+    let mut leader = pin!(managed.tokens.get(customer(1)));
+    assert!(poll(leader.as_mut()).await.is_pending());
+    // It is kept, and not polled any more, while the others come and go.
+    for _ in 0..200 {
+        let mut abandoned = Box::pin(managed.tokens.get(customer(1)));
+        assert!(poll(abandoned.as_mut()).await.is_pending());
+        drop(abandoned);
+    }
+    let token = secret(&managed, 1).await;
+    assert_eq!(leader.await.unwrap().expose_secret(), token);
+    assert_eq!(managed.mints(), 1);
+}
+
+/// A sandbox whose first requests are never answered.
+#[derive(Debug)]
+struct Silent {
+    sandbox: Arc<InProcess>,
+    unanswered: AtomicU64,
+    /// Told for each of them.
+    reached: Notify,
+}
+
+impl Transport for Silent {
+    fn send<'a>(
+        &'a self,
+        request: reqwest::Request,
+        operation: &'static Called,
+    ) -> TransportFuture<'a> {
+        Box::pin(async move {
+            let one_less = |left: u64| left.checked_sub(1);
+            let unanswered = &self.unanswered;
+            if unanswered
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+                .is_ok()
+            {
+                self.reached.notify_one();
+                std::future::pending::<()>().await;
+            }
+            self.sandbox.send(request, operation).await
+        })
+    }
+}
+
+/// A cache of the demo store, whose first so many requests are never answered; on the real clock.
+fn silent(
+    unanswered: u64,
+    fetch_deadline: Option<Duration>,
+    runtime: Option<runtime::Handle>,
+) -> (StorefrontTokens, Arc<Silent>, Sandbox) {
+    let sandbox = Sandbox::builder().seed(6).build();
+    let way = Arc::new(Silent {
+        sandbox: InProcess::new(&sandbox),
+        unanswered: AtomicU64::new(unanswered),
+        reached: Notify::new(),
+    });
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::clone(&way) as Arc<dyn Transport>)
+        .retry(RetryPolicy::none())
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder()
+        .client(client)
+        .maybe_fetch_deadline(fetch_deadline)
+        .maybe_runtime(runtime)
+        .build();
+    (tokens, way, sandbox)
+}
+
+fn current_thread() -> runtime::Runtime {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Lets a runtime begin a fetch, and stop running in the middle of it.
+fn begin_on(runtime: &runtime::Runtime, tokens: &StorefrontTokens, way: &Silent) {
+    runtime.block_on(async {
+        let mut leader = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
+        assert!(poll(leader.as_mut()).await.is_pending());
+        way.reached.notified().await;
+    });
+}
+
+#[test]
+fn bug_03_a_runtime_that_is_kept_without_being_run_blocks_all() {
+    let (tokens, way, sandbox) = silent(1, Some(Duration::from_millis(100)), None);
+    let (kept, other) = (current_thread(), current_thread());
+    begin_on(&kept, &tokens, &way);
+    let token = other.block_on(async {
+        let mut get = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
+        assert!(poll(get.as_mut()).await.is_pending());
+        // It is waited for as long as a flight may take at most, and not for ever. Time is made to pass.
+        tokio::time::pause();
+        tokio::time::advance(6 * SECOND).await;
+        get.await
+    });
+    token.unwrap();
+    assert_eq!(sandbox.request_count_to(Operation::Mint), 1);
+    assert_eq!(tokens.metrics().fetches_cold, 2);
+    drop(kept);
+}
+
+#[test]
+fn bug_04_a_waiter_panics_when_the_runtime_of_the_flight_is_gone() {
+    let (tokens, way, sandbox) = silent(1, None, None);
+    let (first, second) = (current_thread(), current_thread());
+    begin_on(&first, &tokens, &way);
+    let token = second.block_on(async {
+        let mut get = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
+        assert!(poll(get.as_mut()).await.is_pending());
+        // Its runtime cannot be dropped from within another one.
+        std::thread::spawn(move || drop(first)).join().unwrap();
+        get.await
+    });
+    token.unwrap();
+    assert_eq!(sandbox.request_count_to(Operation::Mint), 1);
+
+    // Where the runtime is given, and gone, there is nobody else who could: an error, and no panic.
+    let gone = current_thread();
+    let (tokens, way, _) = silent(1, None, Some(gone.handle().clone()));
+    begin_on(&gone, &tokens, &way);
+    let error = second.block_on(async {
+        let mut get = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
+        assert!(poll(get.as_mut()).await.is_pending());
+        std::thread::spawn(move || drop(gone)).join().unwrap();
+        get.await.unwrap_err()
+    });
+    assert_eq!(error.kind(), ErrorKind::RuntimeGone);
+    assert_eq!(tokens.metrics().fetches_under_way, 0);
+
+    // And outside of any.
+    let (tokens, _, _) = silent(0, None, None);
+    let mut get = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Err(error)) = get.as_mut().poll(&mut context) else {
+        panic!("there is no runtime that could fetch anything");
+    };
+    assert_eq!(error.kind(), ErrorKind::RuntimeGone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_05_a_failed_renewal_replaces_a_valid_token() {
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    tokio::time::sleep(SOFT).await;
+    managed.sandbox.begin_outage(DOWN);
+    // Up to its hard moment, 23 h 59 min 30 s after it was minted.
+    for _ in 0..(4 * 60 + 47) {
+        assert_eq!(secret(&managed, 1).await, first);
+        tokio::time::sleep(MINUTE).await;
+    }
+    assert!(managed.mints() > 10, "it was tried: {}", managed.mints());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_06_one_misread_error_stops_renewal_for_ever() {
+    for (name, fault) in Fault::catalogue() {
+        let managed = Managed::new(Wanted::default());
+        let first = secret(&managed, 1).await;
+        tokio::time::sleep(SOFT).await;
+        managed.sandbox.fail_next(Operation::Mint, fault);
+        assert_eq!(secret(&managed, 1).await, first, "{name}");
+        // However long the fault takes, and whatever it was taken for.
+        tokio::time::sleep(20 * MINUTE).await;
+        secret(&managed, 1).await;
+        tokio::time::sleep(MINUTE).await;
+        assert_ne!(secret(&managed, 1).await, first, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_07_a_late_401_kills_a_newer_token() {
+    let managed = Managed::new(Wanted::default());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    tokio::time::sleep(SOFT).await;
+    secret(&managed, 1).await;
+    managed.settle().await;
+    let second = secret(&managed, 1).await;
+    assert_ne!(second, first.expose_secret());
+    assert_eq!(managed.tokens.invalidate(&first), Invalidation::Late);
+    assert_eq!(secret(&managed, 1).await, second);
+    assert_eq!(managed.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_07_a_forced_renewal_joins_a_flight_that_brings_the_rejected_token() {
+    // The flight of another caller is about to read the shared store, where the rejected token still is.
+    let store = Arc::new(Watched::default());
+    let managed = Managed::new(Wanted {
+        shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
+        ..Wanted::default()
+    });
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    tokio::time::sleep(SOFT).await;
+    store.keeps_what_is_rejected.store(1, Ordering::Relaxed);
+    assert_eq!(managed.tokens.invalidate(&first), Invalidation::Removed);
+    let tokens = join_all((0..50).map(|_| secret(&managed, 1))).await;
+    assert!(tokens.iter().all(|token| *token != first.expose_secret()));
+    assert_eq!(managed.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_07_a_fallback_serves_the_rejected_token_again() {
+    let managed = Managed::new(Wanted::default());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    tokio::time::sleep(DAY - 4 * MINUTE).await;
+    // While a renewal is waited for that will fail, the token that would be fallen back on is refused.
+    managed.way.takes(2 * SECOND);
+    managed.sandbox.begin_outage(DOWN);
+    let refuse = async {
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(managed.tokens.invalidate(&first), Invalidation::Removed);
+    };
+    let (error, ()) = tokio::join!(kind(&managed, 1), refuse);
+    assert_eq!(error, ErrorKind::Server);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_07_an_old_fetch_is_stored_after_an_invalidation() {
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(2 * SECOND);
+    // It is begun, and takes its time.
+    let old = managed.token_that_lasts(1, 10 * MINUTE);
+    managed.next_token_is(&old);
+    let fetch = async { secret(&managed, 1).await };
+    let meanwhile = async {
+        tokio::time::sleep(SECOND / 2).await;
+        // A login brings a newer one, which is refused.
+        let jwt = managed
+            .sandbox
+            .session_jwt(tests::managed::STORE_HASH, 1)
+            .unwrap();
+        managed.way.takes(Duration::ZERO);
+        let newer = managed
+            .client
+            .exchange_session_jwt(jwt)
+            .send()
+            .await
+            .unwrap();
+        let newer = managed.tokens.put(customer(1), &newer).unwrap();
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(managed.tokens.invalidate(&newer), Invalidation::Removed);
+        newer
+    };
+    let (fetched, newer) = tokio::join!(fetch, meanwhile);
+    // What was asked for before the refusal is not taken: it is asked again.
+    assert_ne!(fetched, old);
+    assert_ne!(fetched, newer.expose_secret());
+    assert_eq!(secret(&managed, 1).await, fetched);
+    assert_eq!(managed.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_08_jitter_is_larger_than_the_margin_or_drawn_again_at_each_read() {
+    for fraction in [0.0, 0.5, 1.0] {
+        let managed = Managed::new(Wanted::default());
+        managed.chance.set(fraction);
+        let first = secret(&managed, 1).await;
+        let due = DAY.mul_f64(0.7 + 0.2 * fraction);
+        // Whatever chance says at each read: it was drawn when the token came.
+        tokio::time::sleep(due - 10 * MINUTE).await;
+        for number in 0..100 {
+            managed.chance.set(f64::from(number % 11) / 10.0);
+            assert_eq!(secret(&managed, 1).await, first);
+            managed.settle().await;
+        }
+        assert_eq!(managed.mints(), 1, "{fraction}");
+        tokio::time::sleep(10 * MINUTE).await;
+        assert_eq!(secret(&managed, 1).await, first);
+        managed.settle().await;
+        assert_eq!(managed.mints(), 2, "{fraction}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_08_a_million_tokens_of_one_hour_do_not_come_due_in_one_hour() {
+    // As the cache draws it: 70 to 90 % of a day, from a moment within one hour.
+    let mut due = [0_u32; 24];
+    for number in 0..1_000_000 {
+        let minted = f64::from(number) / 1_000_000.0;
+        let fraction = (f64::from(number) * 0.618_033_988_749_895).fract();
+        let hour = minted + 24.0 * (0.7 + 0.2 * fraction);
+        due[hour as usize] += 1;
+    }
+    let most = due.iter().max().unwrap();
+    assert!(*most < 220_000, "{due:?}");
+    // And as it does it: of tokens minted at once, as many as are due show by what is renewed when all are used.
+    let managed = Managed::new(Wanted {
+        customers: Some(1_000),
+        background_renewals: Some(1_000),
+        ..Wanted::default()
+    });
+    for id in 1..=1_000 {
+        managed
+            .chance
+            .set((id as f64 * 0.618_033_988_749_895).fract());
+        secret(&managed, id).await;
+    }
+    tokio::time::sleep(DAY.mul_f64(0.7)).await;
+    let mut asked = managed.mints();
+    let mut most = 0;
+    for _ in 0..5 {
+        for id in 1..=1_000 {
+            secret(&managed, id).await;
+        }
+        managed.settle().await;
+        most = most.max(managed.mints() - asked);
+        asked = managed.mints();
+        tokio::time::sleep(60 * MINUTE).await;
+    }
+    assert!((150..300).contains(&most), "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_09_a_renewal_loop_on_tokens_that_arrive_nearly_expired() {
+    // For two minutes the service gives tokens of five seconds, and somebody asks ten times a second.
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(Duration::from_millis(20));
+    for _ in 0..1_200 {
+        managed.next_token_lasts(5 * SECOND);
+        let _ = managed.tokens.get(customer(1)).await;
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    // A token each three or four seconds, and never one for each that asks.
+    assert!((24..=60).contains(&managed.mints()), "{}", managed.mints());
+
+    // And one that gives the same token until it is over.
+    let managed = Managed::new(Wanted {
+        assumptions: Some(Assumptions::default().repeated_mint(RepeatedMint::Same)),
+        ..Wanted::default()
+    });
+    for _ in 0..(25 * 60 * 6) {
+        let _ = managed.tokens.get(customer(1)).await;
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    assert!(managed.mints() <= 15, "{}", managed.mints());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_10_life_is_counted_from_the_reply() {
+    // Twenty seconds for a token of a hundred: it is due 80 s after the request was begun, not after the reply.
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(20 * SECOND);
+    managed.next_token_lasts(100 * SECOND);
+    let first = secret(&managed, 1).await;
+    managed.way.takes(SECOND / 10);
+    tokio::time::sleep(52 * SECOND).await;
+    assert_eq!(secret(&managed, 1).await, first);
+    managed.settle().await;
+    assert_ne!(secret(&managed, 1).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_10_a_token_that_is_dead_on_arrival_is_accepted() {
+    let managed = Managed::new(Wanted::default());
+    managed.next_token_lasts(Duration::ZERO);
+    assert_eq!(kind(&managed, 1).await, ErrorKind::UnexpectedReply);
+    assert!(managed.tokens.get_cached(customer(1)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_10_the_wall_clock_alone_or_the_monotonic_clock_alone_decides() {
+    // A machine that slept: its monotonic clock stood still, the wall clock went on.
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    managed.clock.jump(24 * 3600);
+    tokio::time::sleep(SECOND).await;
+    assert_ne!(secret(&managed, 1).await, first);
+
+    // A wall clock that is set back again and again.
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    for _ in 0..24 {
+        tokio::time::sleep(60 * MINUTE).await;
+        managed.clock.jump(-3600);
+    }
+    assert_ne!(secret(&managed, 1).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_11_one_lock_over_all_keys_during_the_network_call() {
+    let managed = Managed::new(Wanted {
+        customers: Some(100),
+        ..Wanted::default()
+    });
+    managed.way.takes(10 * SECOND);
+    let began = tokio::time::Instant::now();
+    join_all((1..=100).map(|id| secret(&managed, id))).await;
+    assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(managed.mints(), 100);
+    // A hit of one customer while another one's is fetched.
+    let mut slow = pin!(managed.tokens.get(
+        TokenRequest::new(customer(1)).channel(bigcommerce_b2b_auth::ChannelId::new(2).unwrap())
+    ));
+    assert!(poll(slow.as_mut()).await.is_pending());
+    let mut hit = pin!(managed.tokens.get(customer(2)));
+    assert!(poll(hit.as_mut()).await.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_12_maps_that_grow_for_each_flight_and_each_failure() {
+    let managed = Managed::new(Wanted {
+        capacity: Some(Capacity::entries(1_000)),
+        ..Wanted::default()
+    });
+    managed.way.takes(Duration::ZERO);
+    // Customers that the service does not know: each fails.
+    for id in 1_000..13_000 {
+        assert_eq!(kind(&managed, id).await, ErrorKind::NotFound);
+    }
+    let metrics = managed.tokens.metrics();
+    assert_eq!((metrics.fetches_under_way, metrics.entries), (0, 0));
+    assert!(metrics.failures <= 11_000, "{metrics:?}");
+    // Tokens of as many customers, all of them refused.
+    let jwt = managed
+        .sandbox
+        .session_jwt(tests::managed::STORE_HASH, 1)
+        .unwrap();
+    let token = managed
+        .client
+        .exchange_session_jwt(jwt)
+        .send()
+        .await
+        .unwrap();
+    for id in 1_000..13_000 {
+        let token = managed.tokens.put(customer(id), &token).unwrap();
+        assert_eq!(managed.tokens.invalidate(&token), Invalidation::Removed);
+    }
+    let metrics = managed.tokens.metrics();
+    assert_eq!((metrics.fetches_under_way, metrics.entries), (0, 0));
+    assert!(metrics.rejections <= 11_000, "{metrics:?}");
+}
+
+#[test]
+fn bug_13_no_second_look_after_the_lock() {
+    // Real threads that ask for the same customers at the same time, of a service that answers at once: whoever missed the
+    // cache just before a flight landed must not begin another one. `flight.rs` has the same as a unit test, and the models
+    // try it in every order.
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::new(AtOnce))
+        .budget_limit(bigcommerce_b2b_auth::BudgetLimit::unlimited())
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder().client(client).build();
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for id in 1..=500 {
+            let callers = (0..8).map(|_| {
+                let tokens = tokens.clone();
+                tokio::spawn(async move { tokens.get(customer(id)).await.unwrap() })
+            });
+            join_all(callers).await;
+        }
+    });
+    assert_eq!(tokens.metrics().mints, 500);
+}
+
+/// Answers each mint at once, whoever the customer is.
+#[derive(Debug)]
+struct AtOnce;
+
+impl Transport for AtOnce {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
+        Box::pin(async move {
+            let body = serde_json::json!({"code": 200, "data": {"token": ["a.token"]}});
+            let response = http::Response::builder().body(body.to_string());
+            Ok(response.unwrap().into())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_14_a_task_for_each_key_leaks_and_renews_idle_keys() {
+    let managed = Managed::new(Wanted {
+        customers: Some(500),
+        ..Wanted::default()
+    });
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    for id in 1..=500 {
+        secret(&managed, id).await;
+    }
+    managed.settle().await;
+    assert_eq!(alive(), before);
+    tokio::time::sleep(7 * DAY).await;
+    assert_eq!(managed.mints(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_15_everything_is_dropped_when_it_is_full() {
+    let managed = Managed::new(Wanted {
+        customers: Some(1_100),
+        capacity: Some(Capacity::entries(1_000)),
+        ..Wanted::default()
+    });
+    for id in 1..=1_100 {
+        secret(&managed, id).await;
+    }
+    let metrics = managed.tokens.metrics();
+    assert!(metrics.entries >= 950, "{metrics:?}");
+    assert_eq!(metrics.evicted_live + metrics.entries as u64, 1_100);
+    assert_eq!(metrics.evicted_expired, 0);
+}
+
+/// A store of the fleet that is watched, and broken on demand.
+#[derive(Debug, Default)]
+struct Watched {
+    within: MemoryTokenStore,
+    asked: AtomicU64,
+    is_down: AtomicU64,
+    stalls: AtomicU64,
+    is_leased_for_ever: AtomicU64,
+    keeps_what_is_rejected: AtomicU64,
+    leases: Mutex<Vec<Duration>>,
+    released: AtomicU64,
+}
+
+impl Watched {
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn answer<'a, T: Send + 'a>(
+        &'a self,
+        answer: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if self.stalls.load(Ordering::Relaxed) > 0 {
+                std::future::pending::<()>().await;
+            }
+            if self.is_down.load(Ordering::Relaxed) > 0 {
+                return Err(StoreError::new("this test's store is down"));
+            }
+            answer.await
+        })
+    }
+}
+
+impl TokenStore for Watched {
+    fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<StoredToken>> {
+        self.answer(self.within.load(key))
+    }
+
+    fn put_if_newer<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        token: &'a StoredToken,
+    ) -> StoreFuture<'a, Put> {
+        self.answer(self.within.put_if_newer(key, token))
+    }
+
+    fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
+        if self.keeps_what_is_rejected.load(Ordering::Relaxed) > 0 {
+            return Box::pin(async { Ok(()) });
+        }
+        self.answer(self.within.reject(key, token))
+    }
+
+    fn lease<'a>(&'a self, key: &'a StoreKey, length: Duration) -> StoreFuture<'a, Lease> {
+        self.leases.lock().unwrap().push(length);
+        if self.is_leased_for_ever.load(Ordering::Relaxed) > 0 {
+            return Box::pin(async { Ok(Lease::Held) });
+        }
+        self.answer(self.within.lease(key, length))
+    }
+
+    fn release<'a>(&'a self, key: &'a StoreKey, owner: LeaseOwner) -> StoreFuture<'a, ()> {
+        self.released.fetch_add(1, Ordering::Relaxed);
+        self.answer(self.within.release(key, owner))
+    }
+
+    fn fingerprint(&self, customer_access_token: &Secret) -> Fingerprint {
+        self.within.fingerprint(customer_access_token)
+    }
+}
+
+fn fleet_of_two(store: &Arc<Watched>) -> (Managed, Managed) {
+    let wanted = Wanted {
+        shared_store: Some(Arc::clone(store) as Arc<dyn TokenStore>),
+        fetch_deadline: Some(10 * SECOND),
+        ..Wanted::default()
+    };
+    let one = Managed::new(wanted.clone());
+    let other = one.another(wanted);
+    (one, other)
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_16_a_hit_touches_the_shared_store() {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    let token = secret(&one, 1).await;
+    let asked = store.asked();
+    for _ in 0..1_000 {
+        assert_eq!(secret(&one, 1).await, token);
+    }
+    assert_eq!(store.asked(), asked);
+    // The other process finds it there, and then has it as well.
+    assert_eq!(secret(&other, 1).await, token);
+    assert_eq!(secret(&other, 1).await, token);
+    assert_eq!((store.asked(), one.mints()), (asked + 1, 1));
+    assert_eq!(other.tokens.metrics().from_shared_store, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_16_a_value_without_expiry_comes_back_from_the_shared_store() {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    let token = secret(&one, 1).await;
+    tokio::time::sleep(DAY).await;
+    assert_ne!(secret(&other, 1).await, token);
+    assert_eq!(one.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_16_a_shared_store_that_is_down_is_taken_for_a_failure() {
+    for stalls in [0, 1] {
+        let store = Arc::new(Watched::default());
+        let (one, _) = fleet_of_two(&store);
+        store.is_down.store(1, Ordering::Relaxed);
+        store.stalls.store(stalls, Ordering::Relaxed);
+        let began = tokio::time::Instant::now();
+        secret(&one, 1).await;
+        secret(&one, 2).await;
+        // A tenth of a second at most, and it is not asked again at once.
+        assert!(
+            began.elapsed() < Duration::from_millis(250),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(one.mints(), 2);
+        assert_eq!(one.tokens.metrics().shared_store_errors, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_error_is_taken_for_held()
+ {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    one.way.takes(8 * SECOND);
+    other.way.takes(8 * SECOND);
+    // Both at once: one mints, and the other one waits for it.
+    let (first, second) = tokio::join!(secret(&one, 1), secret(&other, 1));
+    assert_eq!(first, second);
+    assert_eq!(one.mints(), 1);
+    let longest = 10 * SECOND;
+    assert!(
+        store
+            .leases
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|lease| *lease > longest)
+    );
+    // Released by who had it, and by nobody else.
+    assert_eq!(store.released.load(Ordering::Relaxed), 1);
+
+    // A process that dies with its lease: the others wait until it is over, and not for ever.
+    store.is_leased_for_ever.store(1, Ordering::Relaxed);
+    let began = tokio::time::Instant::now();
+    assert_eq!(kind(&one, 2).await, ErrorKind::Timeout);
+    assert!(began.elapsed() <= 10 * SECOND, "{:?}", began.elapsed());
+
+    // An error is neither.
+    store.is_down.store(1, Ordering::Relaxed);
+    store.is_leased_for_ever.store(0, Ordering::Relaxed);
+    let began = tokio::time::Instant::now();
+    secret(&one, 3).await;
+    assert!(began.elapsed() < 9 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_16_a_rejection_is_not_told_to_the_fleet() {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    let token = one.tokens.get(customer(1)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(one.tokens.invalidate(&token), Invalidation::Removed);
+    one.settle().await;
+    assert_ne!(secret(&other, 1).await, token.expose_secret());
+    assert_eq!(one.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_17_a_retry_loop_in_each_layer() {
+    let managed = Managed::new(Wanted {
+        retries: true,
+        ..Wanted::default()
+    });
+    managed.sandbox.begin_outage(DOWN);
+    let kinds = join_all((0..100).map(|_| kind(&managed, 1))).await;
+    assert!(kinds.iter().all(|kind| *kind == ErrorKind::Server));
+    // The client's four attempts, and not four for each caller or each layer.
+    assert_eq!(managed.mints(), 4);
+
+    // What the service asks for is waited: by the client in the call, by the cache after it.
+    let managed = Managed::new(Wanted::default());
+    let pause = Fault::Maintenance {
+        retry_after: 90 * SECOND,
+    };
+    managed.sandbox.begin_outage(pause);
+    kind(&managed, 1).await;
+    tokio::time::sleep(89 * SECOND).await;
+    kind(&managed, 1).await;
+    assert_eq!(managed.mints(), 1);
+    tokio::time::sleep(2 * SECOND).await;
+    kind(&managed, 1).await;
+    assert_eq!(managed.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_18_a_cache_timeout_shorter_than_the_retries_or_a_detached_mint_with_none() {
+    // The call inside knows the fetch's deadline: it ends by itself, with what failed, and nothing goes on behind.
+    let managed = Managed::new(Wanted {
+        retries: true,
+        fetch_deadline: Some(3 * SECOND),
+        ..Wanted::default()
+    });
+    managed.sandbox.begin_outage(Fault::StallBeforeReply {
+        moment: Moment::BeforeEffect,
+    });
+    let began = tokio::time::Instant::now();
+    assert_eq!(kind(&managed, 1).await, ErrorKind::Timeout);
+    assert!(began.elapsed() <= 4 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(managed.tokens.metrics().fetches_under_way, 0);
+    let asked = managed.mints();
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(managed.mints(), asked);
+
+    // Nobody waits, and it ends all the same.
+    let managed = Managed::new(Wanted::default());
+    managed.sandbox.begin_outage(Fault::StallBeforeReply {
+        moment: Moment::BeforeEffect,
+    });
+    let mut get = Box::pin(managed.tokens.get(customer(1)));
+    assert!(poll(get.as_mut()).await.is_pending());
+    managed.settle().await;
+    drop(get);
+    assert_eq!(managed.tokens.metrics().fetches_under_way, 1);
+    tokio::time::sleep(3 * MINUTE).await;
+    assert_eq!(managed.tokens.metrics().fetches_under_way, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_19_the_first_callers_deadline_is_kept_in_the_shared_flight() {
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(SECOND);
+    let hurried = TokenRequest::new(customer(1)).wait_at_most(Duration::from_millis(10));
+    let (hurried, patient) = tokio::join!(managed.tokens.get(hurried), secret(&managed, 1));
+    assert_eq!(hurried.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(!patient.is_empty());
+    assert_eq!(managed.mints(), 1);
+}
+
+/// Writes down which span is the child of which, and which follows from which.
+#[derive(Debug, Clone, Default)]
+struct Family(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Family {
+    fn on_new_span(
+        &self,
+        _: &tracing::span::Attributes<'_>,
+        id: &tracing::span::Id,
+        context: Context<'_, S>,
+    ) {
+        let span = context.span(id).unwrap();
+        let parent = span.parent().map_or("none", |parent| parent.name());
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} in {parent}", span.name()));
+    }
+
+    fn on_follows_from(
+        &self,
+        id: &tracing::span::Id,
+        follows: &tracing::span::Id,
+        context: Context<'_, S>,
+    ) {
+        let name = |id| context.span(id).unwrap().name();
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} after {}", name(id), name(follows)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_19_the_first_callers_span_is_kept_in_the_shared_flight() {
+    use tracing::Instrument as _;
+
+    let family = Family::default();
+    let subscriber = tracing_subscriber::registry().with(family.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let managed = Managed::new(Wanted::default());
+    let (first, second) = (tracing::info_span!("first"), tracing::info_span!("second"));
+    tokio::join!(
+        secret(&managed, 1).instrument(first),
+        secret(&managed, 1).instrument(second)
+    );
+    let seen = family.0.lock().unwrap().clone();
+    assert_eq!(
+        seen,
+        [
+            "first in none",
+            "second in none",
+            "b2b_auth.fetch in none",
+            "first after b2b_auth.fetch",
+            "second after b2b_auth.fetch",
+            "b2b_auth.call in b2b_auth.fetch",
+            "b2b_auth.attempt in b2b_auth.call",
+        ]
+    );
+}
