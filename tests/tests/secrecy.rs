@@ -17,9 +17,13 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    CallOptions, ChannelId, Client, CustomerAccessToken, CustomerId, Environment, Error,
-    LegacyAuthToken, RotatingSecret, Secret, StoreAccess,
-    watch::{AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent},
+    CallOptions, Capacity, ChannelId, Client, CustomerAccessToken, CustomerId, Environment, Error,
+    LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret, StoreAccess, StoreError, StoreKey,
+    StoredToken, StorefrontTokens, TokenRequest, TokenStore,
+    watch::{
+        AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, TokenEvictionEvent,
+        TokenFetchEvent,
+    },
 };
 use bigcommerce_b2b_auth_sandbox::{
     CannedReply, ErrorShape, EventChannel, Fault, Operation, RunningSandbox, Sandbox, Store,
@@ -85,6 +89,14 @@ impl Observer for Heard {
     }
 
     fn on_call(&self, event: &CallEvent<'_>) {
+        self.debug(event);
+    }
+
+    fn on_token_fetch(&self, event: &TokenFetchEvent<'_>) {
+        self.debug(event);
+    }
+
+    fn on_token_eviction(&self, event: &TokenEvictionEvent) {
         self.debug(event);
     }
 }
@@ -189,6 +201,73 @@ async fn call_everything(client: &Client, sandbox: &RunningSandbox, heard: &Hear
     }
     heard.debug((client, &legacy, client.budget()));
     tokens
+}
+
+/// Managed tokens on every way that one can go: fetched, shared, evicted, refused, failed, and shut down. Their tokens are
+/// returned.
+async fn manage_tokens(client: &Client, sandbox: &RunningSandbox, heard: &Heard) -> Vec<String> {
+    let store = Arc::new(MemoryTokenStore::new());
+    let tokens = StorefrontTokens::builder()
+        .client(client.clone())
+        .capacity(Capacity::entries(1))
+        .shared_store(Arc::clone(&store) as Arc<dyn TokenStore>)
+        .build();
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let with_access_token = TokenRequest::new(customer)
+        .customer_access_token(CustomerAccessToken::new(CUSTOMER_ACCESS_TOKEN));
+    heard.debug(&with_access_token);
+    let mut seen = Vec::new();
+    let session_jwt = sandbox
+        .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
+        .unwrap();
+    let exchanged = client
+        .exchange_session_jwt(session_jwt)
+        .send()
+        .await
+        .unwrap();
+    let put = tokens
+        .put(
+            TokenRequest::new(customer).channel(ChannelId::DEFAULT),
+            &exchanged,
+        )
+        .unwrap();
+    for token in [
+        tokens.get(customer).await.unwrap(),
+        tokens.get(with_access_token.clone()).await.unwrap(),
+        put,
+    ] {
+        heard.debug(&token);
+        heard.debug((token.authorization(), token.claims()));
+        heard.debug(tokens.invalidate(&token));
+        seen.push(token.expose_secret().to_owned());
+    }
+    heard.debug((&tokens, tokens.metrics(), &store));
+    let stored = StoredToken::new(
+        seen[0].as_str(),
+        std::time::SystemTime::now(),
+        std::time::SystemTime::now(),
+    );
+    let fingerprint = store.fingerprint(&Secret::from(CUSTOMER_ACCESS_TOKEN));
+    let key = StoreKey::new(client.store_hash().clone(), customer)
+        .with_customer_access_token(fingerprint);
+    heard.debug((&stored, &key, key.to_text()));
+    heard.debug(StoreError::new("it is down"));
+    // A failure that repeats what was sent, fresh and remembered.
+    let text = format!(
+        "no such thing as {CUSTOMER_ACCESS_TOKEN} and {}",
+        demo::ACCESS_TOKEN
+    );
+    let reply = CannedReply::error(StatusCode::BAD_REQUEST, ErrorShape::Envelope, text);
+    sandbox.respond_next(Operation::Mint, reply);
+    for is_remembered in [false, true] {
+        let error = tokens.get(with_access_token.clone()).await.unwrap_err();
+        assert_eq!(error.remembered_for().is_some(), is_remembered);
+        heard.note(render(&error));
+    }
+    tokens.shutdown().await;
+    let error = tokens.get(CustomerId::new(77).unwrap()).await.unwrap_err();
+    heard.note(render(&error));
+    seen
 }
 
 /// Every fault of every call, and replies that repeat what was sent to them.
@@ -407,6 +486,9 @@ async fn no_planted_secret_comes_out_anywhere() {
         for token in call_everything(&client, &sandbox, &heard).await {
             planted.add("a token", &token);
         }
+        for token in manage_tokens(&client, &sandbox, &heard).await {
+            planted.add("a managed token", &token);
+        }
         fail_everything(&client, &sandbox, &heard).await;
         panic_with_everything(&client, &sandbox, &heard).await;
     }
@@ -422,6 +504,10 @@ async fn no_planted_secret_comes_out_anywhere() {
         "rustls",
         "b2b_auth.call",
         "b2b_auth.attempt",
+        "b2b_auth.fetch",
+        "TokenFetchEvent",
+        "TokenEvictionEvent",
+        "ManagedToken",
         "panicked at",
         "[REDACTED]",
         "Sensitive",

@@ -221,7 +221,7 @@ pub use server_tokens::{
     ServerTokenStream,
 };
 pub use token::{CreatedServerToken, EventChannel, ServerToken, StorefrontToken};
-#[cfg(feature = "store-contract")]
+#[cfg(any(test, feature = "store-contract"))]
 pub use tokens::contract as store_contract;
 #[cfg(feature = "tokens")]
 pub use tokens::{

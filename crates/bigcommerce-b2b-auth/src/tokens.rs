@@ -11,6 +11,8 @@ mod entry;
 mod failures;
 mod fetch;
 mod flight;
+#[cfg(test)]
+mod flight_tests;
 mod key;
 mod metrics;
 mod moments;

@@ -282,3 +282,177 @@ impl<V: Clone> fmt::Debug for Notes<V> {
 pub(super) fn has_come(at: Tick, now: ClockReading) -> bool {
     at.has_come(Tick::of(now.monotonic))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{CustomerId, StorefrontToken};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn at(seconds: u64) -> ClockReading {
+        ClockReading {
+            wall: Duration::from_secs(1_800_000_000 + seconds),
+            monotonic: Duration::from_secs(1_000 + seconds),
+        }
+    }
+
+    /// A token without an expiry of its own: it lasts a day from `seconds` on.
+    fn entry(token: &str, seconds: u64) -> Arc<Entry> {
+        let requested_at = SystemTime::UNIX_EPOCH + at(seconds).wall;
+        let token = StorefrontToken::new(token.into(), None, requested_at).unwrap();
+        Arc::new(Entry::new(&token, at(seconds), 0.5).unwrap())
+    }
+
+    fn key(customer: i64) -> Key {
+        Key::new(0, CustomerId::new(customer).unwrap(), None, None)
+    }
+
+    #[test]
+    fn a_capacity_is_by_number_or_by_bytes_and_never_nothing() {
+        let entry = entry(&"x".repeat(300), 0);
+        let weight = |capacity: Capacity| capacity.weight(&key(1), &entry);
+        assert_eq!(weight(Capacity::entries(10)), 1);
+        assert_eq!(
+            weight(Capacity::bytes(10)),
+            300 + "Bearer ".len() as u64 + BYTES_BESIDES
+        );
+        assert_eq!(Capacity::entries(0), Capacity::entries(1));
+        assert_eq!(Capacity::bytes(0), Capacity::bytes(1));
+        assert_ne!(Capacity::bytes(7), Capacity::entries(7));
+        assert_eq!(Capacity::default(), Capacity::entries(100_000));
+        assert_eq!(Capacity::entries(1_000).estimated_entries(), 1_000);
+        assert_eq!(Capacity::bytes(49_000).estimated_entries(), 100);
+        assert_eq!(Capacity::bytes(1).estimated_entries(), 1);
+        assert_eq!(Capacity::entries(usize::MAX).estimated_entries(), 1 << 31);
+    }
+
+    #[test]
+    fn a_cache_is_divided_so_that_a_sweep_holds_nobody_up() {
+        let shards = |entries| TokenCache::new(Capacity::entries(entries)).map.num_shards();
+        assert_eq!(shards(1), 1);
+        assert_eq!(shards(4096), 1);
+        assert_eq!(shards(100_000), 32);
+        assert_eq!(shards(1_000_000), 256);
+        assert_eq!(shards(20_000_000), MOST_SHARDS);
+    }
+
+    #[test]
+    fn it_goes_from_an_older_token_to_a_newer_one_and_never_back() {
+        let cache = TokenCache::new(Capacity::entries(10));
+        let (old, new) = (entry("old", 0), entry("new", 10));
+        let insert = |entry, now| cache.insert_if_newer(key(1), entry, at(now)).0;
+        assert!(Arc::ptr_eq(&insert(&old, 10), &old));
+        assert!(Arc::ptr_eq(&insert(&new, 10), &new));
+        assert!(Arc::ptr_eq(&insert(&old, 10), &new));
+        assert!(Arc::ptr_eq(&cache.get(&key(1)).unwrap(), &new));
+        assert!(cache.get(&key(2)).is_none());
+        assert_eq!(cache.len(), 1);
+        // One of the same age is as good as a newer one.
+        let same = entry("same", 10);
+        assert!(Arc::ptr_eq(&insert(&same, 10), &same));
+        // What is over holds up nobody.
+        let tomorrow = 10 + DAY.as_secs();
+        assert!(Arc::ptr_eq(&insert(&old, tomorrow), &old));
+        assert_eq!(format!("{cache:?}"), "TokenCache { entries: 1, .. }");
+    }
+
+    #[test]
+    fn what_has_to_go_is_told() {
+        let cache = TokenCache::new(Capacity::entries(3));
+        let mut gone = Vec::new();
+        for customer in 1..=10 {
+            let token = entry(&format!("token {customer}"), 0);
+            gone.extend(cache.insert_if_newer(key(customer), &token, at(0)).1);
+        }
+        assert_eq!((cache.len(), gone.len()), (3, 7));
+        for (key, entry) in gone {
+            assert_eq!(entry.token(), format!("token {}", key.customer()));
+            assert!(cache.get(&key).is_none());
+        }
+        let small = TokenCache::new(Capacity::bytes(100));
+        let (there, gone) = small.insert_if_newer(key(1), &entry("token", 0), at(0));
+        assert_eq!((there.token(), gone.len(), small.len()), ("token", 1, 0));
+    }
+
+    #[test]
+    fn what_is_removed_is_that_token_or_an_older_one() {
+        let cache = TokenCache::new(Capacity::entries(10));
+        let (old, new) = (entry("old", 0), entry("new", 10));
+        let put = |entry| drop(cache.insert_if_newer(key(1), entry, at(10)));
+        put(&new);
+        assert!(Arc::ptr_eq(
+            &cache.remove_up_to(&key(1), &old).unwrap(),
+            &new
+        ));
+        assert_eq!(cache.len(), 1);
+        assert!(cache.remove_up_to(&key(1), &new).is_none());
+        assert_eq!(cache.len(), 0);
+        put(&old);
+        assert!(cache.remove_up_to(&key(1), &new).is_none());
+        assert_eq!(cache.len(), 0);
+        // The same token under a later moment, as a shared store may bring it back.
+        put(&entry("old", 20));
+        assert!(cache.remove_up_to(&key(1), &old).is_none());
+        assert_eq!(cache.len(), 0);
+        assert!(cache.remove_up_to(&key(1), &old).is_none());
+    }
+
+    #[test]
+    fn what_is_over_is_swept_out_and_nothing_else() {
+        let cache = TokenCache::new(Capacity::entries(100));
+        for customer in 1..=10 {
+            let since = u64::try_from(customer).unwrap() * 3_600;
+            drop(cache.insert_if_newer(key(customer), &entry("token", since), at(since)));
+        }
+        assert_eq!(cache.sweep(at(10 * 3_600)), 0);
+        // A day after the fifth of them.
+        assert_eq!(cache.sweep(at(29 * 3_600)), 5);
+        assert_eq!(cache.len(), 5);
+        assert!(cache.get(&key(5)).is_none() && cache.get(&key(6)).is_some());
+    }
+
+    #[test]
+    fn it_is_time_to_sweep_every_ten_minutes_for_one_caller() {
+        let cache = TokenCache::new(Capacity::entries(10));
+        assert!(
+            !cache.is_to_be_swept(at(0)),
+            "the first look begins the count"
+        );
+        assert!(!cache.is_to_be_swept(at(599)));
+        assert!(cache.is_to_be_swept(at(600)));
+        assert!(!cache.is_to_be_swept(at(600)), "somebody does");
+        assert!(!cache.is_to_be_swept(at(1_199)));
+        assert!(cache.is_to_be_swept(at(1_200)));
+    }
+
+    #[test]
+    fn notes_are_kept_replaced_and_bounded() {
+        let notes = Notes::new(100);
+        notes.set(key(1), "one");
+        notes.set(key(1), "another");
+        assert_eq!(
+            (notes.get(&key(1)), notes.get(&key(2))),
+            (Some("another"), None)
+        );
+        assert_eq!(notes.len(), 1);
+        assert_eq!(format!("{notes:?}"), "Notes(1)");
+        notes.remove(&key(1));
+        assert_eq!((notes.get(&key(1)), notes.len()), (None, 0));
+        for customer in 1..=1_000 {
+            notes.set(key(customer), "one");
+        }
+        assert!((90..=110).contains(&notes.len()), "{}", notes.len());
+    }
+
+    #[test]
+    fn a_moment_has_come_when_it_is_now() {
+        let moment = Tick::of(at(5).monotonic);
+        assert!(!has_come(moment, at(4)));
+        assert!(has_come(moment, at(5)) && has_come(moment, at(6)));
+        assert!(has_come(moment.plus(MINUTE), at(65)));
+    }
+}

@@ -1,6 +1,11 @@
 //! What is done on the side, without anybody waiting for it: telling the shared store. A shutdown waits until it is done.
 
-use tokio::{runtime::Handle, sync::watch};
+use std::time::Duration;
+
+use tokio::{runtime::Handle, sync::watch, time::timeout};
+
+/// A chore that takes longer than this is left undone, so that a store which does not answer piles nothing up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The chores that are under way.
 #[derive(Debug)]
@@ -25,7 +30,7 @@ impl Chores {
         self.under_way.send_modify(|count| *count += 1);
         let done = Done(self.under_way.clone());
         drop(runtime.spawn(async move {
-            work.await;
+            let _ = timeout(PATIENCE, work).await;
             drop(done);
         }));
     }

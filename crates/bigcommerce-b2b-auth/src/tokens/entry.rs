@@ -306,3 +306,236 @@ impl fmt::Debug for ManagedToken {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+
+    /// Both clocks, so long after the beginning.
+    fn at(time: Duration) -> ClockReading {
+        ClockReading {
+            wall: EPOCH + time,
+            monotonic: Duration::from_secs(5) + time,
+        }
+    }
+
+    fn lasting(life: Duration, now: Duration) -> Result<Entry, Unfit> {
+        let header = bearer::header("hunter2").unwrap();
+        let life = Life {
+            requested_at: EPOCH,
+            expires_at: EPOCH + life,
+        };
+        Entry::of_parts(header, life, at(now), 0.5)
+    }
+
+    fn of_a_day() -> Entry {
+        lasting(DAY, Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn a_day_has_its_phases() {
+        let entry = of_a_day();
+        let soft = DAY.mul_f64(0.8);
+        let blocking = DAY - 5 * MINUTE;
+        let hard = DAY - 30 * SECOND;
+        let step = Duration::from_millis(10);
+        for (time, phase) in [
+            (Duration::ZERO, Phase::Fresh),
+            (soft - step, Phase::Fresh),
+            (soft, Phase::Soft),
+            (blocking - step, Phase::Soft),
+            (blocking, Phase::Blocking),
+            (hard - step, Phase::Blocking),
+            (hard, Phase::Over),
+            (DAY, Phase::Over),
+            (2 * DAY, Phase::Over),
+        ] {
+            assert_eq!(entry.phase(at(time)), phase, "{time:?}");
+            assert_eq!(entry.is_fresh(at(time)), phase == Phase::Fresh, "{time:?}");
+        }
+        assert_eq!(entry.expires_at(), SystemTime::UNIX_EPOCH + EPOCH + DAY);
+        assert_eq!(entry.requested_at(), SystemTime::UNIX_EPOCH + EPOCH);
+        assert_eq!(entry.served_for(at(HOUR)), DAY - HOUR - 30 * SECOND);
+        assert_eq!(entry.served_for(at(DAY)), Duration::ZERO);
+        assert!(!entry.is_at_its_end(at(blocking - SECOND)));
+        assert!(entry.is_at_its_end(at(blocking)));
+    }
+
+    #[test]
+    fn each_clock_can_end_it_alone() {
+        let entry = of_a_day();
+        let apart = |wall: Duration, monotonic: Duration| ClockReading {
+            wall: EPOCH + wall,
+            monotonic: Duration::from_secs(5) + monotonic,
+        };
+        let hard = DAY - 30 * SECOND;
+        assert_eq!(entry.phase(apart(hard, Duration::ZERO)), Phase::Over);
+        assert!(!entry.is_fresh(apart(hard, Duration::ZERO)));
+        assert_eq!(
+            entry.phase(apart(hard - SECOND, Duration::ZERO)),
+            Phase::Fresh
+        );
+        assert!(entry.is_fresh(apart(hard - SECOND, Duration::ZERO)));
+        assert_eq!(entry.phase(apart(Duration::ZERO, hard)), Phase::Over);
+        assert!(!entry.is_fresh(apart(Duration::ZERO, hard)));
+        // Due by the one clock, and at its end by the other.
+        let due = DAY.mul_f64(0.8);
+        assert_eq!(entry.phase(apart(DAY - 5 * MINUTE, due)), Phase::Blocking);
+        assert_eq!(
+            entry.phase(apart(DAY - 5 * MINUTE - SECOND, due)),
+            Phase::Soft
+        );
+        // What is left is what the clock leaves that leaves less.
+        assert_eq!(
+            entry.served_for(apart(hard - MINUTE, Duration::ZERO)),
+            MINUTE
+        );
+        assert_eq!(
+            entry.served_for(apart(Duration::ZERO, hard - MINUTE)),
+            MINUTE
+        );
+    }
+
+    #[test]
+    fn life_counts_from_the_request_whenever_the_reply_came() {
+        for late in [Duration::ZERO, 10 * SECOND, HOUR] {
+            let entry = lasting(DAY, late).unwrap();
+            assert_eq!(entry.phase(at(DAY.mul_f64(0.8) - SECOND)), Phase::Fresh);
+            assert_eq!(entry.phase(at(DAY.mul_f64(0.8))), Phase::Soft);
+            assert_eq!(entry.phase(at(DAY - 30 * SECOND)), Phase::Over);
+            assert_eq!(entry.start(), of_a_day().start());
+        }
+        // A request that seems to come from the future is one of a clock that was set back: it counts from now.
+        let life = Life {
+            requested_at: EPOCH + HOUR,
+            expires_at: EPOCH + DAY,
+        };
+        let header = bearer::header("hunter2").unwrap();
+        let entry = Entry::of_parts(header, life, at(Duration::ZERO), 0.5).unwrap();
+        assert_eq!(entry.start(), of_a_day().start());
+        assert_eq!(entry.phase(at(DAY - 30 * SECOND)), Phase::Over);
+    }
+
+    #[test]
+    fn what_is_over_or_as_good_as_is_no_entry() {
+        let unfit = |life, now| lasting(life, now).err();
+        assert_eq!(unfit(Duration::ZERO, Duration::ZERO), Some(Unfit::Expired));
+        assert_eq!(unfit(SECOND, Duration::ZERO), Some(Unfit::Expired));
+        assert_eq!(unfit(2 * SECOND, Duration::ZERO), None);
+        assert_eq!(unfit(DAY, DAY), Some(Unfit::Expired));
+        assert_eq!(unfit(DAY, DAY - 29 * SECOND), Some(Unfit::Expired));
+        assert_eq!(unfit(DAY, DAY - 30 * SECOND), None);
+        assert_eq!(unfit(DAY, 2 * DAY), Some(Unfit::Expired));
+    }
+
+    #[test]
+    fn a_life_beyond_measure_is_cut_to_what_a_moment_can_hold() {
+        let entry = lasting(DAY * 36_500, Duration::ZERO).unwrap();
+        assert_eq!(entry.phase(at(79 * DAY)), Phase::Fresh);
+        assert_eq!(entry.phase(at(80 * DAY)), Phase::Soft);
+        assert_eq!(entry.phase(at(LONGEST_LIFE - 30 * SECOND)), Phase::Over);
+    }
+
+    #[test]
+    fn one_caller_takes_a_renewal_upon_itself() {
+        let entry = of_a_day();
+        let soft = DAY.mul_f64(0.8);
+        assert!(!entry.claim(at(soft - SECOND), MINUTE), "it is not due");
+        assert!(entry.claim(at(soft), MINUTE));
+        assert!(!entry.claim(at(soft), MINUTE), "somebody has");
+        assert_eq!(entry.phase(at(soft + MINUTE - SECOND)), Phase::Fresh);
+        assert_eq!(entry.phase(at(soft + MINUTE)), Phase::Soft);
+        assert!(entry.claim(at(soft + MINUTE), MINUTE));
+        // However long it is left alone, its hard moment comes.
+        entry.leave_alone_for(at(soft), 2 * DAY);
+        assert_eq!(entry.phase(at(DAY - 31 * SECOND)), Phase::Fresh);
+        assert!(!entry.is_fresh(at(DAY - 30 * SECOND)));
+        assert_eq!(entry.phase(at(DAY - 30 * SECOND)), Phase::Over);
+        let entry = of_a_day();
+        assert!(entry.claim(at(DAY - MINUTE), HOUR));
+        assert!(!entry.is_fresh(at(DAY - 30 * SECOND)));
+    }
+
+    #[test]
+    fn a_failed_renewal_is_tried_again_sooner_as_the_end_comes_near() {
+        let entry = of_a_day();
+        let failed_at = DAY.mul_f64(0.8);
+        entry.renewal_failed(at(failed_at), 0.0);
+        assert_eq!(
+            entry.phase(at(failed_at + 10 * MINUTE - SECOND)),
+            Phase::Fresh
+        );
+        assert_eq!(entry.phase(at(failed_at + 10 * MINUTE)), Phase::Soft);
+        let failed_at = DAY - 130 * SECOND;
+        entry.renewal_failed(at(failed_at), 0.0);
+        assert_eq!(entry.phase(at(failed_at + 49 * SECOND)), Phase::Fresh);
+        assert_eq!(entry.phase(at(failed_at + 50 * SECOND)), Phase::Blocking);
+    }
+
+    #[test]
+    fn of_two_tokens_the_later_one_is_newer() {
+        let (one, other) = (of_a_day(), of_a_day());
+        assert!(!one.is_newer_than(&other) && !other.is_newer_than(&one));
+        let other = other.newer_than(&one);
+        assert!(other.is_newer_than(&one) && !one.is_newer_than(&other));
+        let start = other.start();
+        assert_eq!(other.newer_than(&one).start(), start, "it was already");
+    }
+
+    #[test]
+    fn a_token_that_is_not_valid_yet_is_no_entry_unless_clocks_may_differ_by_it() {
+        let token = |not_before: Duration| {
+            let claims =
+                json!({"nbf": (EPOCH + not_before).as_secs(), "exp": (EPOCH + DAY).as_secs()});
+            use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+            let jwt = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+            let requested_at = SystemTime::UNIX_EPOCH + EPOCH;
+            StorefrontToken::new(jwt.into(), None, requested_at).unwrap()
+        };
+        let entry = |not_before| Entry::new(&token(not_before), at(Duration::ZERO), 0.5);
+        assert!(entry(Duration::ZERO).is_ok());
+        assert!(entry(MINUTE).is_ok());
+        assert_eq!(entry(MINUTE + SECOND).err(), Some(Unfit::NotYetValid));
+    }
+
+    #[test]
+    fn an_entry_is_as_small_as_it_says() {
+        // With the two counts of its `Arc`.
+        assert_eq!(size_of::<Entry>() + 2 * size_of::<usize>(), 72);
+    }
+
+    #[test]
+    fn a_handle_tells_whose_it_is_and_hides_the_token() {
+        let customer = CustomerId::new(42).unwrap();
+        let channel = ChannelId::new(2).unwrap();
+        let token = ManagedToken {
+            entry: Arc::new(of_a_day()),
+            key: Key::new(0, customer, Some(channel), None),
+        };
+        assert_eq!(
+            (token.customer(), token.channel()),
+            (customer, Some(channel))
+        );
+        assert_eq!(token.expose_secret(), "hunter2");
+        assert_eq!(token.authorization().as_bytes(), b"Bearer hunter2");
+        assert!(token.authorization().is_sensitive());
+        let now = SystemTime::UNIX_EPOCH + EPOCH;
+        assert_eq!(token.expires_at(), now + DAY);
+        assert_eq!(token.remaining(now + HOUR), DAY - HOUR);
+        assert_eq!(token.remaining(now + 2 * DAY), Duration::ZERO);
+        assert!(token.claims().is_none());
+        let shown = format!("{token:?}");
+        assert!(
+            shown.contains("42") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}
