@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::provenance::Origin;
 use crate::revisions::{self, VENDOR_FILES};
-use crate::{generate, import};
+use crate::{generate, import, long};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ enum Work {
     ),
     /// Lints the SDK with each of its features alone, and with none.
     Features,
+    /// Tries the interleavings of the flights of managed tokens.
+    Interleavings,
     /// Compares the generated files with what generation gives.
     Generate,
     /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
@@ -37,6 +39,8 @@ const FEATURES: &[&str] = &[
     "native-tls",
     "http2",
     "blocking",
+    "tokens",
+    "store-contract",
 ];
 
 const STEPS: &[(&str, Work)] = &[
@@ -69,6 +73,7 @@ const STEPS: &[(&str, Work)] = &[
         ),
     ),
     ("features", Work::Features),
+    ("interleavings", Work::Interleavings),
     (
         "the system's TLS",
         Work::Cargo(
@@ -163,6 +168,7 @@ impl Work {
                 format!("{environment}cargo {}", arguments.join(" "))
             }
             Self::Features => format!("cargo {}, for each", lint_with("FEATURE").join(" ")),
+            Self::Interleavings => "cargo xtask test interleavings".to_owned(),
             Self::Generate => format!("{} --check", generate::COMMAND),
             Self::Import => newest_vendor_file(root).map_or_else(
                 || format!("(nothing to do: no {VENDOR_FILES})"),
@@ -179,6 +185,9 @@ impl Work {
             Self::Features => FEATURES
                 .iter()
                 .try_for_each(|feature| cargo(root, &lint_with(feature), None)),
+            Self::Interleavings => {
+                long::interleavings(root, None).map_err(|error| Some(error.to_string()))
+            }
             Self::Generate => generate::run(root, true)
                 .map(|_| ())
                 .map_err(|error| Some(error.to_string())),

@@ -1,5 +1,6 @@
-//! The tests that take too long for CI: mutants of the parts that decide, and fuzzing of what reads foreign bytes. Each is
-//! one command with the right arguments; the tools are installed by whoever runs it, since CI does not.
+//! The tests that take too long for CI: mutants of the parts that decide, fuzzing of what reads foreign bytes, and more
+//! interleavings than CI tries. Each is one command with the right arguments; the tools are installed by whoever runs it,
+//! since CI does not.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,12 +15,18 @@ const MUTATED: &[&str] = &[
     "crates/bigcommerce-b2b-auth/src/budget/local.rs",
     "crates/bigcommerce-b2b-auth/src/budget/stores.rs",
     "crates/bigcommerce-b2b-auth/src/error.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/cache.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/entry.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/failures.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/flight.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/key.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/moments.rs",
 ];
 
 /// The fuzz targets of the SDK.
 pub const TARGETS: &[&str] = &["envelope", "headers", "claims"];
 
-/// Runs `cargo mutants` over `files`, or over the files of retry, budget and error.
+/// Runs `cargo mutants` over `files`, or over the files of retry, budget, error and managed tokens.
 ///
 /// # Errors
 /// [`Error::Step`] when a mutant survives or the tool cannot be run.
@@ -84,8 +91,30 @@ pub fn fuzz(root: &Path, targets: &[String], seconds: u32) -> Result<(), Error> 
     Ok(())
 }
 
+/// Tries the interleavings of the flights of managed tokens: `iterations` of each model, or as many as take a minute in all.
+///
+/// # Errors
+/// [`Error::Step`] when one of them goes wrong.
+pub fn interleavings(root: &Path, iterations: Option<usize>) -> Result<(), Error> {
+    let folder = root.join("crates/bigcommerce-b2b-auth/interleavings");
+    let iterations = iterations.map(|iterations| ("INTERLEAVINGS", iterations.to_string()));
+    let arguments = ["test", "--release", "--quiet"];
+    run(&folder, "interleavings", &arguments, iterations, "the schedule is in the output")
+}
+
 /// By rustup's `cargo`, which knows `+nightly`: the one that runs xtask does not.
 fn cargo(folder: &Path, name: &str, arguments: &[&str]) -> Result<(), Error> {
+    let advice = format!("if it is not installed: cargo install cargo-{name}");
+    run(folder, name, arguments, None, &advice)
+}
+
+fn run(
+    folder: &Path,
+    name: &str,
+    arguments: &[&str],
+    environment: Option<(&str, String)>,
+    advice: &str,
+) -> Result<(), Error> {
     let failed = |message| Error::Step {
         name: name.to_owned(),
         command: format!("cargo {}", arguments.join(" ")),
@@ -93,6 +122,7 @@ fn cargo(folder: &Path, name: &str, arguments: &[&str]) -> Result<(), Error> {
     };
     let status = Command::new("cargo")
         .args(arguments)
+        .envs(environment)
         .current_dir(folder)
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO")
@@ -101,8 +131,6 @@ fn cargo(folder: &Path, name: &str, arguments: &[&str]) -> Result<(), Error> {
     if status.success() {
         Ok(())
     } else {
-        Err(failed(Some(format!(
-            "if it is not installed: cargo install cargo-{name}"
-        ))))
+        Err(failed(Some(advice.to_owned())))
     }
 }

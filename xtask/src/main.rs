@@ -93,10 +93,17 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Test {
-    /// Change the code of retry, budget and error in small ways and see that a test notices; needs cargo-mutants
+    /// Change the code of retry, budget, error and managed tokens in small ways and see that a test notices; needs
+    /// cargo-mutants
     Mutants {
         /// Other files than those, from the root of the workspace
         files: Vec<String>,
+    },
+    /// Try the flights of managed tokens in many interleavings, as a step of CI does with fewer
+    Interleavings {
+        /// How many of each model; so many as take a minute in all if unset
+        #[arg(long)]
+        iterations: Option<usize>,
     },
     /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
     Fuzz {
@@ -197,6 +204,9 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
         Command::Test {
             what: Test::Mutants { files },
         } => long::mutants(root(), &files)?,
+        Command::Test {
+            what: Test::Interleavings { iterations },
+        } => long::interleavings(root(), iterations)?,
         Command::Test {
             what: Test::Fuzz { targets, seconds },
         } => long::fuzz(root(), &targets, seconds)?,

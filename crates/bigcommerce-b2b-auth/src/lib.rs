@@ -25,6 +25,33 @@
 //! # }
 //! ```
 //!
+//! # Managed tokens
+//! A storefront that needs a customer's token for each request does not mint each time: [`StorefrontTokens`] keeps them. One
+//! that is there costs a lookup; one that is not is minted once, however many ask; one that comes close to its end is renewed
+//! in the background; a failure is shared and remembered; what was refused does not come back.
+//!
+//! ```
+//! # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+//! use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, StorefrontTokens};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let sandbox = Sandbox::builder().start().await?;
+//! # let (store_hash, access_token, customer_id) = (demo::STORE_HASH, demo::ACCESS_TOKEN, demo::CUSTOMER_ID);
+//! let client = Client::builder()
+//!     .credentials(StoreAccess::new(store_hash, access_token)?)
+//! #   .base_url(sandbox.base_url())
+//!     .build()?;
+//! let tokens = StorefrontTokens::builder().client(client).build();
+//!
+//! let customer = CustomerId::new(customer_id)?;
+//! let token = tokens.get(customer).await?; // on each request
+//! let header = token.authorization().clone(); // `Bearer …`, for the storefront GraphQL and REST APIs
+//! # assert!(header.is_sensitive());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # The six operations
 //! | call | needs | gives |
 //! |---|---|---|
@@ -63,6 +90,8 @@
 //! | `native-tls` | | TLS by the system's library: OpenSSL on Linux, with its headers to build; used in place of rustls where both are on |
 //! | `http2` | | HTTP/2 where the other side offers it, which is agreed on with TLS |
 //! | `blocking` | | `blocking::Client`, for programs without async |
+//! | `tokens` | yes | [`StorefrontTokens`], the cache of managed tokens |
+//! | `store-contract` | | `store_contract`: tests that an implementation of [`TokenStore`] of your own can be held to |
 //!
 //! Without a TLS feature only plain http can be spoken.
 //!

@@ -59,8 +59,8 @@ use self::{
     rejections::Rejections,
 };
 use crate::{
-    Client, Clock, ClockReading, CustomerAccessToken, Error, ErrorKind, StoreAccess, StoreHash,
-    StorefrontToken,
+    Client, Clock, ClockReading, CustomerAccessToken, CustomerId, Error, ErrorKind, StoreAccess,
+    StoreHash, StorefrontToken,
     call::Effort,
     transport::operations,
     watch::{self, FetchCause, TokenEvictionEvent},
@@ -123,6 +123,8 @@ use crate::{
 pub struct StorefrontTokens {
     shared: Arc<Shared>,
     store: Arc<Store>,
+    /// The key of somebody in this store and the client's default channel: what a hit takes and changes the customer of.
+    usual: Key,
 }
 
 /// What all stores of a cache have in common.
@@ -264,8 +266,7 @@ impl StorefrontTokens {
             },
             stores: Mutex::default(),
         });
-        let store = shared.store_of(client);
-        Self { shared, store }
+        Self::of_store(shared, client)
     }
 }
 
@@ -274,9 +275,17 @@ impl StorefrontTokens {
     /// store is not.
     #[must_use]
     pub fn for_store(&self, client: Client<StoreAccess>) -> Self {
+        Self::of_store(Arc::clone(&self.shared), client)
+    }
+
+    fn of_store(shared: Arc<Shared>, client: Client<StoreAccess>) -> Self {
+        let channel = client.default_channel();
+        let store = shared.store_of(client);
+        let usual = Key::new(store.number, CustomerId::of_key(1), channel, None);
         Self {
-            shared: Arc::clone(&self.shared),
-            store: self.shared.store_of(client),
+            shared,
+            store,
+            usual,
         }
     }
 
@@ -448,6 +457,9 @@ impl StorefrontTokens {
     }
 
     fn key(&self, request: &TokenRequest) -> Key {
+        if request.channel.is_none() && request.customer_access_token.is_none() {
+            return self.usual.of(request.customer);
+        }
         let channel = request.channel.or(self.store.client.default_channel());
         let fingerprint = request
             .customer_access_token

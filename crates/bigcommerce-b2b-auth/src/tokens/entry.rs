@@ -19,17 +19,19 @@ use crate::{ChannelId, Claims, ClockReading, CustomerId, StorefrontToken, bearer
 
 /// A token, its life on both clocks, and when it is due.
 ///
-/// 72 bytes with the counts of its `Arc`, which is what fits the allocator's class of 80: a million of them are kept.
+/// 72 bytes with the counts of its `Arc`, which is what fits the allocator's class of 80: a million of them are kept. In this
+/// order, so that what a hit reads stands beside the count that it raises, mostly in one line of the processor's cache.
+#[repr(C)]
 pub(super) struct Entry {
-    header: HeaderValue,
+    /// From when on an access has to do more than to hand it out.
+    due: AtomicU32,
+    /// Until when it is valid, in seconds since 1970 by our own clock.
+    expires_at: u32,
     /// When the request that brought it was begun. Of two tokens of one key the one that began later is the newer.
     start: Tick,
     /// How long it is valid from then on, in ticks.
     life: Tick,
-    /// Until when it is valid, in seconds since 1970 by our own clock.
-    expires_at: u32,
-    /// From when on an access has to do more than to hand it out.
-    due: AtomicU32,
+    header: HeaderValue,
 }
 
 /// What an access is to do with an entry.

@@ -31,6 +31,14 @@ impl Key {
         }
     }
 
+    /// The same for another customer.
+    pub(super) fn of(self, customer: CustomerId) -> Self {
+        Self {
+            customer: halves(customer.get().cast_unsigned()),
+            ..self
+        }
+    }
+
     pub(super) fn customer(&self) -> CustomerId {
         CustomerId::of_key(whole(self.customer).cast_signed())
     }
@@ -93,6 +101,12 @@ mod tests {
         // A fingerprint of 0 is still one.
         let customer = CustomerId::new(1).unwrap();
         assert_eq!(Key::new(0, customer, None, Some(0)).fingerprint(), Some(1));
+        let other = CustomerId::new(i64::MAX).unwrap();
+        let channel = Some(ChannelId::DEFAULT);
+        assert_eq!(
+            Key::new(3, customer, channel, Some(5)).of(other),
+            Key::new(3, other, channel, Some(5))
+        );
         assert_eq!(size_of::<Key>(), 28);
     }
 }
