@@ -1106,6 +1106,18 @@ fn refusal() -> Vec<Scenario> {
             2,
         ),
         scenario(
+            "of a token that was put in is minted for at once, also after another one",
+            [
+                New(1),
+                Refuse(1),
+                Pass(1),
+                Put(1, 3 * HOUR),
+                Refuse(1),
+                New(1),
+            ],
+            2,
+        ),
+        scenario(
             "a token that was refused cannot be put back",
             [
                 Put(1, 3 * HOUR),

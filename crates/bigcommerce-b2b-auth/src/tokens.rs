@@ -380,7 +380,7 @@ impl StorefrontTokens {
                 "the token was refused before, or is older than one that was",
             ));
         }
-        self.shared.rejections.minted(&key, true, now);
+        self.shared.rejections.replaced(&key, now);
         self.shared.failures.forget(&key);
         self.shared.counters.puts.one();
         let entry = self.shared.keep(key, Arc::new(entry), &self.store);

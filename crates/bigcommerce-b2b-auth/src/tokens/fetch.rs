@@ -185,15 +185,15 @@ impl Fetch {
             let is_good = self.shared.rejections.accept(&self.key, &entry, now);
             self.store.has_worked.store(true, Ordering::Relaxed);
             self.store.breaker.close();
+            self.shared.rejections.minted(&self.key, now);
             if is_good {
-                self.shared.rejections.minted(&self.key, true, now);
+                self.shared.rejections.replaced(&self.key, now);
                 return Ok((self.keep(entry), TokenSource::Minted));
             }
             if self.shared.rejections.is_same(&self.key, &entry, now) {
                 break;
             }
         }
-        self.shared.rejections.minted(&self.key, false, self.now());
         Err(rejected(
             "the service handed out a token again that had been refused",
             BETWEEN_FORCED_MINTS,
@@ -402,7 +402,7 @@ impl SharedPlace<'_> {
         {
             return None;
         }
-        fetch.shared.rejections.minted(&fetch.key, true, now);
+        fetch.shared.rejections.replaced(&fetch.key, now);
         Some(fetch.keep(entry))
     }
 

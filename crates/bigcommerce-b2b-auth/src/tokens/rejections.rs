@@ -107,21 +107,135 @@ impl Rejections {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// A token was minted after another one had been refused. `is_good` says that it is not that one again.
-    pub(super) fn minted(&self, key: &Key, is_good: bool, now: ClockReading) {
-        if let Some(rejection) = self.of(key, now).filter(|known| !known.is_replaced) {
-            self.notes.set(
-                *key,
-                Rejection {
-                    forced_at: Some(Tick::of(now.monotonic)),
-                    is_replaced: is_good,
-                    ..rejection
-                },
-            );
+    /// A token was minted after another one had been refused, whether it is any good or not.
+    pub(super) fn minted(&self, key: &Key, now: ClockReading) {
+        self.change(key, now, |rejection| {
+            rejection.forced_at = Some(Tick::of(now.monotonic));
+        });
+    }
+
+    /// There is a token in the place of the one that was refused.
+    pub(super) fn replaced(&self, key: &Key, now: ClockReading) {
+        self.change(key, now, |rejection| rejection.is_replaced = true);
+    }
+
+    fn change(&self, key: &Key, now: ClockReading, change: impl FnOnce(&mut Rejection)) {
+        if let Some(mut rejection) = self.of(key, now).filter(|known| !known.is_replaced) {
+            change(&mut rejection);
+            self.notes.set(*key, rejection);
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.notes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CustomerId, bearer, tokens::entry::Life};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn at(seconds: u64) -> ClockReading {
+        ClockReading {
+            wall: Duration::from_secs(1_800_000_000 + seconds),
+            monotonic: Duration::from_secs(seconds),
+        }
+    }
+
+    /// A token of a day that was asked for then.
+    fn entry(token: &str, seconds: u64) -> Entry {
+        let life = Life {
+            requested_at: at(seconds).wall,
+            expires_at: at(seconds).wall + DAY,
+        };
+        Entry::of_parts(bearer::header(token).unwrap(), life, at(seconds), 0.5).unwrap()
+    }
+
+    fn key(customer: i64) -> Key {
+        Key::new(0, CustomerId::new(customer).unwrap(), None, None)
+    }
+
+    #[test]
+    fn neither_the_token_that_was_refused_nor_an_older_one_is_taken() {
+        let rejections = Rejections::new();
+        let accept = |entry: &Entry, now| rejections.accept(&key(1), entry, at(now));
+        let refused = entry("refused", 10);
+        assert!(accept(&refused, 10));
+        assert!(rejections.note(key(1), &refused, at(20)));
+        assert!(!accept(&refused, 20));
+        assert!(!accept(&entry("older", 5), 20));
+        assert!(!accept(&entry("as old", 10), 20));
+        assert!(accept(&entry("newer", 11), 20));
+        // The same one, as if it were newer.
+        let same = entry("refused", 15);
+        assert!(!accept(&same, 20));
+        assert!(rejections.is_same(&key(1), &same, at(20)));
+        assert!(!rejections.is_same(&key(1), &entry("newer", 11), at(20)));
+        assert!(rejections.accept(&key(2), &refused, at(20)));
+        assert!(!rejections.is_same(&key(2), &refused, at(20)));
+        assert_eq!(rejections.len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_of_an_older_token_than_the_last_one_is_late() {
+        let rejections = Rejections::new();
+        assert!(rejections.note(key(1), &entry("newer", 10), at(20)));
+        assert!(!rejections.note(key(1), &entry("older", 5), at(20)));
+        assert!(rejections.note(key(1), &entry("newer", 10), at(20)));
+        assert!(rejections.note(key(1), &entry("newest", 15), at(20)));
+    }
+
+    #[test]
+    fn a_refusal_is_forgotten_when_its_token_is_over_by_any_clock() {
+        let rejections = Rejections::new();
+        let refused = entry("refused", 0);
+        assert!(rejections.note(key(1), &refused, at(0)));
+        let hard = DAY.as_secs() - 30;
+        assert!(!rejections.accept(&key(1), &refused, at(hard - 1)));
+        assert!(rejections.accept(&key(1), &refused, at(hard)));
+        assert_eq!(rejections.len(), 0);
+        // One that is over by our clock may not be by the service's: it is remembered for some minutes.
+        assert!(rejections.note(key(1), &refused, at(hard)));
+        assert!(!rejections.accept(&key(1), &refused, at(hard + 299)));
+        assert!(rejections.accept(&key(1), &refused, at(hard + 300)));
+    }
+
+    #[test]
+    fn a_customer_whose_fresh_tokens_are_refused_costs_a_mint_a_minute() {
+        let rejections = Rejections::new();
+        let wait = |now| rejections.forced_mint_in(&key(1), at(now));
+        assert_eq!(wait(0), None);
+        assert!(!rejections.is_open(&key(1), at(0)));
+        rejections.note(key(1), &entry("one", 0), at(5));
+        assert!(rejections.is_open(&key(1), at(5)));
+        assert_eq!(wait(5), None);
+        rejections.minted(&key(1), at(6));
+        rejections.replaced(&key(1), at(6));
+        // There is a good one, as far as is known: nothing to be forced, and nothing to wait for.
+        assert!(!rejections.is_open(&key(1), at(6)));
+        assert_eq!(wait(6), None);
+        rejections.note(key(1), &entry("two", 6), at(10));
+        assert!(rejections.is_open(&key(1), at(10)));
+        assert_eq!(wait(10), Some(56 * SECOND));
+        assert_eq!(wait(65), Some(SECOND));
+        assert_eq!(wait(66), None);
+    }
+
+    #[test]
+    fn a_token_that_came_by_another_way_than_a_mint_is_no_reason_to_wait() {
+        let rejections = Rejections::new();
+        rejections.note(key(1), &entry("one", 0), at(5));
+        rejections.replaced(&key(1), at(6));
+        rejections.note(key(1), &entry("two", 6), at(7));
+        assert_eq!(rejections.forced_mint_in(&key(1), at(7)), None);
+        // What is minted for another reason says nothing of a refusal that has been answered.
+        rejections.replaced(&key(1), at(8));
+        rejections.minted(&key(1), at(8));
+        rejections.note(key(1), &entry("three", 8), at(9));
+        assert_eq!(rejections.forced_mint_in(&key(1), at(9)), None);
     }
 }
