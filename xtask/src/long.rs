@@ -99,7 +99,13 @@ pub fn interleavings(root: &Path, iterations: Option<usize>) -> Result<(), Error
     let folder = root.join("crates/bigcommerce-b2b-auth/interleavings");
     let iterations = iterations.map(|iterations| ("INTERLEAVINGS", iterations.to_string()));
     let arguments = ["test", "--release", "--quiet"];
-    run(&folder, "interleavings", &arguments, iterations, "the schedule is in the output")
+    run(
+        &folder,
+        "interleavings",
+        &arguments,
+        iterations,
+        "the schedule is in the output",
+    )
 }
 
 /// By rustup's `cargo`, which knows `+nightly`: the one that runs xtask does not.
