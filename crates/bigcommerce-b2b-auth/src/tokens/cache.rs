@@ -114,7 +114,7 @@ impl Lifecycle<Key, Arc<Entry>> for Collect {
 /// Tokens by whose they are.
 pub(super) struct TokenCache {
     map: Cache<Key, Arc<Entry>, Capacity, DefaultHashBuilder, Collect>,
-    /// When it is swept next, in hundredths of a second since the clock's beginning.
+    /// When it is swept next, in milliseconds on the monotonic clock; 0 before anybody has looked.
     next_sweep: AtomicU64,
 }
 
@@ -217,14 +217,14 @@ impl TokenCache {
     /// Whether it is time to sweep, and this caller is who does it.
     pub(super) fn is_to_be_swept(&self, now: ClockReading) -> bool {
         let due = self.next_sweep.load(Ordering::Relaxed);
-        let ticks = |time: Duration| u64::try_from(time.as_millis() / 10).unwrap_or(u64::MAX);
-        let now = ticks(now.monotonic);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let now = millis(now.monotonic);
         now >= due
             && self
                 .next_sweep
                 .compare_exchange(
                     due,
-                    now + ticks(BETWEEN_SWEEPS),
+                    now + millis(BETWEEN_SWEEPS),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )
