@@ -14,23 +14,24 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use bigcommerce_b2b_auth::{
-    Capacity, Client, ErrorKind, Fingerprint, Invalidation, Lease, LeaseOwner, MemoryTokenStore,
-    Put, RetryPolicy, Secret, StoreAccess, StoreError, StoreFuture, StoreKey, StoredToken,
-    StorefrontTokens, TokenRequest, TokenStore,
-    transport::{Operation as Called, Transport, TransportFuture},
+    BudgetLimit, Capacity, Client, Clock, ClockReading, ErrorKind, Fingerprint, Invalidation,
+    Jitter, Lease, LeaseOwner, MemoryTokenStore, Put, RetryPolicy, Secret, Sleep, StoreAccess,
+    StoreError, StoreFuture, StoreHash, StoreKey, StoredToken, StorefrontTokens, TokenRequest,
+    TokenStore,
+    transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
-    Assumptions, Fault, Moment, Operation, RepeatedMint, Sandbox, demo,
+    Assumptions, CannedReply, ErrorShape, Fault, Moment, Operation, RepeatedMint, Sandbox, demo,
 };
 use futures_util::future::join_all;
 use http::StatusCode;
 use tests::{
-    InProcess,
-    managed::{DAY, Managed, Wanted, customer},
+    InProcess, PausedClock,
+    managed::{Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer},
 };
 use tokio::{runtime, sync::Notify};
 use tracing_subscriber::{
@@ -94,6 +95,16 @@ async fn bug_02_a_cancelled_leader_wastes_the_mint_and_starves_the_rest() {
         "{:?}",
         began.elapsed()
     );
+
+    // And where all of them give up: what was sent is finished and kept, since it is paid for.
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(Duration::from_millis(200));
+    let hurried = || tokio::time::timeout(Duration::from_millis(120), secret(&managed, 1));
+    let all = join_all((0..40).map(|_| hurried())).await;
+    assert!(all.iter().all(Result::is_err));
+    managed.settle().await;
+    secret(&managed, 1).await;
+    assert_eq!(managed.mints(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,13 +205,17 @@ fn bug_03_a_runtime_that_is_kept_without_being_run_blocks_all() {
         assert!(poll(get.as_mut()).await.is_pending());
         // It is waited for as long as a flight may take at most, and not for ever. Time is made to pass.
         tokio::time::pause();
-        tokio::time::advance(6 * SECOND).await;
-        get.await
+        tokio::time::timeout(6 * SECOND, get).await.unwrap()
     });
     token.unwrap();
     assert_eq!(sandbox.request_count_to(Operation::Mint), 1);
     assert_eq!(tokens.metrics().fetches_cold, 2);
     drop(kept);
+}
+
+/// On the real clock nothing waits here. What does not come to an end is to fail and not to hang.
+async fn in_the_end<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(20 * SECOND, future).await.unwrap()
 }
 
 #[test]
@@ -213,7 +228,7 @@ fn bug_04_a_waiter_panics_when_the_runtime_of_the_flight_is_gone() {
         assert!(poll(get.as_mut()).await.is_pending());
         // Its runtime cannot be dropped from within another one.
         std::thread::spawn(move || drop(first)).join().unwrap();
-        get.await
+        in_the_end(get).await
     });
     token.unwrap();
     assert_eq!(sandbox.request_count_to(Operation::Mint), 1);
@@ -226,7 +241,7 @@ fn bug_04_a_waiter_panics_when_the_runtime_of_the_flight_is_gone() {
         let mut get = pin!(tokens.get(customer(demo::CUSTOMER_ID)));
         assert!(poll(get.as_mut()).await.is_pending());
         std::thread::spawn(move || drop(gone)).join().unwrap();
-        get.await.unwrap_err()
+        in_the_end(get).await.unwrap_err()
     });
     assert_eq!(error.kind(), ErrorKind::RuntimeGone);
     assert_eq!(tokens.metrics().fetches_under_way, 0);
@@ -253,22 +268,56 @@ async fn bug_05_a_failed_renewal_replaces_a_valid_token() {
         tokio::time::sleep(MINUTE).await;
     }
     assert!(managed.mints() > 10, "it was tried: {}", managed.mints());
+
+    // Nor does a failure of the whole store, which somebody else met with in the token's last minutes.
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    tokio::time::sleep(DAY - 4 * MINUTE).await;
+    managed
+        .sandbox
+        .respond_next(Operation::Mint, refusal(StatusCode::FORBIDDEN));
+    assert_eq!(kind(&managed, 2).await, ErrorKind::Forbidden);
+    assert_eq!(secret(&managed, 1).await, first);
+    assert_eq!(managed.mints(), 2);
+}
+
+fn refusal(status: StatusCode) -> CannedReply {
+    CannedReply::error(status, ErrorShape::CodeAndMessage, "no")
+}
+
+/// A token that is due, whose renewal goes wrong once, is renewed all the same.
+async fn is_renewed_although(name: &str, goes_wrong: impl FnOnce(&Managed)) {
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    tokio::time::sleep(SOFT).await;
+    goes_wrong(&managed);
+    assert_eq!(secret(&managed, 1).await, first, "{name}");
+    // However long it takes, and whatever it was taken for.
+    tokio::time::sleep(20 * MINUTE).await;
+    secret(&managed, 1).await;
+    tokio::time::sleep(MINUTE).await;
+    assert_ne!(secret(&managed, 1).await, first, "{name}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn bug_06_one_misread_error_stops_renewal_for_ever() {
     for (name, fault) in Fault::catalogue() {
-        let managed = Managed::new(Wanted::default());
-        let first = secret(&managed, 1).await;
-        tokio::time::sleep(SOFT).await;
-        managed.sandbox.fail_next(Operation::Mint, fault);
-        assert_eq!(secret(&managed, 1).await, first, "{name}");
-        // However long the fault takes, and whatever it was taken for.
-        tokio::time::sleep(20 * MINUTE).await;
-        secret(&managed, 1).await;
-        tokio::time::sleep(MINUTE).await;
-        assert_ne!(secret(&managed, 1).await, first, "{name}");
+        is_renewed_although(name, |managed| {
+            managed.sandbox.fail_next(Operation::Mint, fault);
+        })
+        .await;
     }
+    // Those that look as if they were for ever, and a fetch that does not even end with one.
+    for status in [400, 401, 403, 404, 409, 422] {
+        let status = StatusCode::from_u16(status).unwrap();
+        is_renewed_although(status.as_str(), |managed| {
+            managed
+                .sandbox
+                .respond_next(Operation::Mint, refusal(status));
+        })
+        .await;
+    }
+    is_renewed_although("a panic", |managed| managed.way.panics_next(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,10 +338,11 @@ async fn bug_07_a_late_401_kills_a_newer_token() {
 async fn bug_07_a_forced_renewal_joins_a_flight_that_brings_the_rejected_token() {
     // The flight of another caller is about to read the shared store, where the rejected token still is.
     let store = Arc::new(Watched::default());
-    let managed = Managed::new(Wanted {
+    let wanted = Wanted {
         shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
         ..Wanted::default()
-    });
+    };
+    let managed = Managed::new(wanted.clone());
     let first = managed.tokens.get(customer(1)).await.unwrap();
     tokio::time::sleep(SOFT).await;
     store.keeps_what_is_rejected.store(1, Ordering::Relaxed);
@@ -300,6 +350,19 @@ async fn bug_07_a_forced_renewal_joins_a_flight_that_brings_the_rejected_token()
     let tokens = join_all((0..50).map(|_| secret(&managed, 1))).await;
     assert!(tokens.iter().all(|token| *token != first.expose_secret()));
     assert_eq!(managed.mints(), 2);
+
+    // A flight that had begun before the refusal, in another process.
+    let second = managed.tokens.get(customer(1)).await.unwrap();
+    managed.settle().await;
+    let other = managed.another(wanted);
+    let mut early = pin!(secret(&other, 1));
+    assert!(poll(early.as_mut()).await.is_pending());
+    assert_eq!(other.tokens.invalidate(&second), Invalidation::Removed);
+    let tokens = join_all((0..50).map(|_| secret(&other, 1))).await;
+    assert!(tokens.iter().all(|token| *token != second.expose_secret()));
+    assert_eq!(early.await, tokens[0]);
+    assert_eq!(other.tokens.metrics().fetches_cold, 1);
+    assert_eq!(managed.mints(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,10 +392,7 @@ async fn bug_07_an_old_fetch_is_stored_after_an_invalidation() {
     let meanwhile = async {
         tokio::time::sleep(SECOND / 2).await;
         // A login brings a newer one, which is refused.
-        let jwt = managed
-            .sandbox
-            .session_jwt(tests::managed::STORE_HASH, 1)
-            .unwrap();
+        let jwt = managed.sandbox.session_jwt(STORE_HASH, 1).unwrap();
         managed.way.takes(Duration::ZERO);
         let newer = managed
             .client
@@ -414,18 +474,60 @@ async fn bug_08_a_million_tokens_of_one_hour_do_not_come_due_in_one_hour() {
     assert!((150..300).contains(&most), "{most}");
 }
 
+/// A service whose tokens last for so long from when they are asked for.
+#[derive(Debug)]
+struct ShortLived {
+    sandbox: Sandbox,
+    clock: PausedClock,
+    life: Duration,
+    minted: AtomicU64,
+}
+
+impl Transport for ShortLived {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
+        let exp = PausedClock::EPOCH + self.clock.elapsed() + self.life;
+        // Each of them is another one.
+        let jti = self.minted.fetch_add(1, Ordering::Relaxed);
+        let token = self
+            .sandbox
+            .sign(&serde_json::json!({"exp": exp.as_secs(), "jti": jti}));
+        Box::pin(async move { Ok(minted(&token)) })
+    }
+}
+
+/// The reply to a mint.
+fn minted(token: &str) -> reqwest::Response {
+    let body = serde_json::json!({"code": 200, "data": {"token": [token]}});
+    http::Response::new(body.to_string()).into()
+}
+
 #[tokio::test(start_paused = true)]
 async fn bug_09_a_renewal_loop_on_tokens_that_arrive_nearly_expired() {
-    // For two minutes the service gives tokens of five seconds, and somebody asks ten times a second.
-    let managed = Managed::new(Wanted::default());
-    managed.way.takes(Duration::from_millis(20));
-    for _ in 0..1_200 {
-        managed.next_token_lasts(5 * SECOND);
-        let _ = managed.tokens.get(customer(1)).await;
-        tokio::time::sleep(Duration::from_millis(80)).await;
+    // For two minutes the service gives tokens of so many seconds, and somebody asks ten times a second: a token each three or
+    // four seconds, and never one for each that asks. Those of one second are not worth being kept, which is a failure.
+    for (life, is_served) in [(5, true), (1, false)] {
+        let way = Arc::new(ShortLived {
+            sandbox: Sandbox::builder().build(),
+            clock: PausedClock::start(),
+            life: life * SECOND,
+            minted: AtomicU64::new(0),
+        });
+        let client = Client::builder()
+            .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+            .transport(Arc::clone(&way) as Arc<dyn Transport>)
+            .clock(Arc::new(way.clock) as Arc<dyn Clock>)
+            .jitter(Chance::of(0.5) as Arc<dyn Jitter>)
+            .budget_limit(BudgetLimit::unlimited())
+            .build()
+            .unwrap();
+        let tokens = StorefrontTokens::builder().client(client).build();
+        for _ in 0..1_200 {
+            assert_eq!(tokens.get(customer(1)).await.is_ok(), is_served, "{life}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let minted = way.minted.load(Ordering::Relaxed);
+        assert!((24..=60).contains(&minted), "{life}: {minted}");
     }
-    // A token each three or four seconds, and never one for each that asks.
-    assert!((24..=60).contains(&managed.mints()), "{}", managed.mints());
 
     // And one that gives the same token until it is over.
     let managed = Managed::new(Wanted {
@@ -441,7 +543,8 @@ async fn bug_09_a_renewal_loop_on_tokens_that_arrive_nearly_expired() {
 
 #[tokio::test(start_paused = true)]
 async fn bug_10_life_is_counted_from_the_reply() {
-    // Twenty seconds for a token of a hundred: it is due 80 s after the request was begun, not after the reply.
+    // Twenty seconds for a token of a hundred. Half of that counts as the service's clock being ahead, so that the token is due
+    // after 80 % of 90 seconds: 72 s after the request was begun, and not after the reply.
     let managed = Managed::new(Wanted::default());
     managed.way.takes(20 * SECOND);
     managed.next_token_lasts(100 * SECOND);
@@ -496,6 +599,8 @@ async fn bug_11_one_lock_over_all_keys_during_the_network_call() {
         TokenRequest::new(customer(1)).channel(bigcommerce_b2b_auth::ChannelId::new(2).unwrap())
     ));
     assert!(poll(slow.as_mut()).await.is_pending());
+    managed.settle().await;
+    assert_eq!(managed.tokens.metrics().fetches_under_way, 1);
     let mut hit = pin!(managed.tokens.get(customer(2)));
     assert!(poll(hit.as_mut()).await.is_ready());
 }
@@ -515,10 +620,7 @@ async fn bug_12_maps_that_grow_for_each_flight_and_each_failure() {
     assert_eq!((metrics.fetches_under_way, metrics.entries), (0, 0));
     assert!(metrics.failures <= 11_000, "{metrics:?}");
     // Tokens of as many customers, all of them refused.
-    let jwt = managed
-        .sandbox
-        .session_jwt(tests::managed::STORE_HASH, 1)
-        .unwrap();
+    let jwt = managed.sandbox.session_jwt(STORE_HASH, 1).unwrap();
     let token = managed
         .client
         .exchange_session_jwt(jwt)
@@ -532,20 +634,68 @@ async fn bug_12_maps_that_grow_for_each_flight_and_each_failure() {
     let metrics = managed.tokens.metrics();
     assert_eq!((metrics.fetches_under_way, metrics.entries), (0, 0));
     assert!(metrics.rejections <= 11_000, "{metrics:?}");
+
+    // What no figure tells: whatever keeps an error keeps what it came from, of which it can be counted how often it is there.
+    let cause = Arc::new(());
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::new(Unreachable(Arc::clone(&cause))))
+        .budget_limit(BudgetLimit::unlimited())
+        .retry(RetryPolicy::none())
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder().client(client).build();
+    for id in 1_000..13_000 {
+        let error = tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connect);
+    }
+    // As many as failures are remembered.
+    let kept = Arc::strong_count(&cause);
+    assert!((9_000..=11_000).contains(&kept), "{kept}");
+}
+
+/// Nobody can be reached, for a reason that is shared.
+#[derive(Debug, Clone)]
+struct Unreachable(#[expect(dead_code, reason = "it is counted, and not looked at")] Arc<()>);
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody is there")
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+impl Transport for Unreachable {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
+        Box::pin(async { Err(TransportError::new(Delivery::NotSent, self.clone())) })
+    }
 }
 
 #[test]
 fn bug_13_no_second_look_after_the_lock() {
-    // Real threads that ask for the same customers at the same time, of a service that answers at once: whoever missed the
-    // cache just before a flight landed must not begin another one. `flight.rs` has the same as a unit test, and the models
-    // try it in every order.
-    let client = Client::builder()
-        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
-        .transport(Arc::new(AtOnce))
-        .budget_limit(bigcommerce_b2b_auth::BudgetLimit::unlimited())
-        .build()
-        .unwrap();
-    let tokens = StorefrontTokens::builder().client(client).build();
+    // Whoever missed the cache just before another one's token came must not begin a flight. What happens while time is read for
+    // the second time comes after both looks that miss, and before the lock is taken.
+    let clock = Arc::new(Meanwhile::default());
+    let (client, tokens) = at_once(Arc::clone(&clock) as Arc<dyn Clock>);
+    current_thread().block_on(async {
+        let token = client
+            .mint_storefront_token(customer(1))
+            .send()
+            .await
+            .unwrap();
+        let others = tokens.clone();
+        clock.during(2, move || {
+            others.put(customer(1), &token).unwrap();
+        });
+        tokens.get(customer(1)).await.unwrap();
+    });
+    let metrics = tokens.metrics();
+    assert_eq!((metrics.puts, metrics.misses, metrics.mints), (1, 1, 0));
+
+    // And real threads that ask for the same customers at the same time, of a service that answers at once. `flight.rs` has the
+    // same as a unit test, and the models try it in every order.
+    let (_, tokens) = at_once(Arc::new(Meanwhile::default()));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
@@ -569,11 +719,69 @@ struct AtOnce;
 
 impl Transport for AtOnce {
     fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
-        Box::pin(async move {
-            let body = serde_json::json!({"code": 200, "data": {"token": ["a.token"]}});
-            let response = http::Response::builder().body(body.to_string());
-            Ok(response.unwrap().into())
-        })
+        Box::pin(async move { Ok(minted("a.token")) })
+    }
+}
+
+/// A client and a cache of a service that answers at once.
+fn at_once(clock: Arc<dyn Clock>) -> (Client<StoreAccess>, StorefrontTokens) {
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::new(AtOnce))
+        .clock(clock)
+        .budget_limit(BudgetLimit::unlimited())
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder().client(client.clone()).build();
+    (client, tokens)
+}
+
+/// A clock that stands still, and during one of whose readings something happens.
+#[derive(Default)]
+struct Meanwhile(Mutex<Option<(u32, Happening)>>);
+
+type Happening = Box<dyn FnOnce() + Send>;
+
+impl Meanwhile {
+    /// During the reading of this number, counted from now on.
+    fn during(&self, reading: u32, happening: impl FnOnce() + Send + 'static) {
+        *self.0.lock().unwrap() = Some((reading, Box::new(happening)));
+    }
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl Clock for Meanwhile {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + PausedClock::EPOCH
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn reading(&self) -> ClockReading {
+        let mut planned = self.0.lock().unwrap();
+        if let Some((left, _)) = &mut *planned {
+            *left -= 1;
+        }
+        let happening = planned.take_if(|(left, _)| *left == 0);
+        drop(planned);
+        if let Some((_, happening)) = happening {
+            happening();
+        }
+        ClockReading {
+            wall: PausedClock::EPOCH,
+            monotonic: MINUTE,
+        }
     }
 }
 
@@ -615,16 +823,40 @@ async fn bug_15_everything_is_dropped_when_it_is_full() {
 }
 
 /// A store of the fleet that is watched, and broken on demand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watched {
     within: MemoryTokenStore,
+    /// What tokens and leases in it are over by.
+    clock: Arc<SettableClock>,
     asked: AtomicU64,
     is_down: AtomicU64,
     stalls: AtomicU64,
     is_leased_for_ever: AtomicU64,
+    leases_fail: AtomicU64,
     keeps_what_is_rejected: AtomicU64,
     leases: Mutex<Vec<Duration>>,
+    owner: Mutex<Option<LeaseOwner>>,
     released: AtomicU64,
+}
+
+impl Default for Watched {
+    /// By the paused clock, as the rest of the setting: by the real one a test would depend on its date.
+    fn default() -> Self {
+        let clock = SettableClock::start();
+        Self {
+            within: MemoryTokenStore::with_clock(100, Arc::clone(&clock) as Arc<dyn Clock>),
+            clock,
+            asked: AtomicU64::default(),
+            is_down: AtomicU64::default(),
+            stalls: AtomicU64::default(),
+            is_leased_for_ever: AtomicU64::default(),
+            leases_fail: AtomicU64::default(),
+            keeps_what_is_rejected: AtomicU64::default(),
+            leases: Mutex::default(),
+            owner: Mutex::default(),
+            released: AtomicU64::default(),
+        }
+    }
 }
 
 impl Watched {
@@ -674,7 +906,16 @@ impl TokenStore for Watched {
         if self.is_leased_for_ever.load(Ordering::Relaxed) > 0 {
             return Box::pin(async { Ok(Lease::Held) });
         }
-        self.answer(self.within.lease(key, length))
+        if self.leases_fail.load(Ordering::Relaxed) > 0 {
+            return Box::pin(async { Err(StoreError::new("this test's store gives no leases")) });
+        }
+        self.answer(async move {
+            let lease = self.within.lease(key, length).await?;
+            if let Lease::Acquired(owner) = lease {
+                *self.owner.lock().unwrap() = Some(owner);
+            }
+            Ok(lease)
+        })
     }
 
     fn release<'a>(&'a self, key: &'a StoreKey, owner: LeaseOwner) -> StoreFuture<'a, ()> {
@@ -685,6 +926,11 @@ impl TokenStore for Watched {
     fn fingerprint(&self, customer_access_token: &Secret) -> Fingerprint {
         self.within.fingerprint(customer_access_token)
     }
+}
+
+/// The key of a customer's token in a store of the fleet.
+fn shared_key(id: u64) -> StoreKey {
+    StoreKey::new(StoreHash::new(STORE_HASH).unwrap(), customer(id))
 }
 
 fn fleet_of_two(store: &Arc<Watched>) -> (Managed, Managed) {
@@ -720,7 +966,13 @@ async fn bug_16_a_value_without_expiry_comes_back_from_the_shared_store() {
     let store = Arc::new(Watched::default());
     let (one, other) = fleet_of_two(&store);
     let token = secret(&one, 1).await;
+    let key = shared_key(1);
+    assert!(store.within.load(&key).await.unwrap().is_some());
     tokio::time::sleep(DAY).await;
+    assert_eq!(store.within.load(&key).await.unwrap(), None);
+    // Nor is it taken from a store that does not know that it is over: its clock is a day behind.
+    store.clock.jump(-24 * 3600);
+    assert!(store.within.load(&key).await.unwrap().is_some());
     assert_ne!(secret(&other, 1).await, token);
     assert_eq!(one.mints(), 2);
 }
@@ -768,6 +1020,19 @@ async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_e
     );
     // Released by who had it, and by nobody else.
     assert_eq!(store.released.load(Ordering::Relaxed), 1);
+    let lease_of = async |id| store.within.lease(&shared_key(id), MINUTE).await.unwrap();
+    assert_ne!(lease_of(1).await, Lease::Held);
+
+    // A lease that was lost meanwhile, and is somebody else's by now, stays theirs.
+    let mut get = pin!(secret(&one, 4));
+    assert!(poll(get.as_mut()).await.is_pending());
+    tokio::time::sleep(SECOND).await;
+    let owner = store.owner.lock().unwrap().unwrap();
+    store.within.release(&shared_key(4), owner).await.unwrap();
+    assert_ne!(lease_of(4).await, Lease::Held);
+    get.await;
+    assert_eq!(store.released.load(Ordering::Relaxed), 2);
+    assert_eq!(lease_of(4).await, Lease::Held);
 
     // A process that dies with its lease: the others wait until it is over, and not for ever.
     store.is_leased_for_ever.store(1, Ordering::Relaxed);
@@ -775,12 +1040,13 @@ async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_e
     assert_eq!(kind(&one, 2).await, ErrorKind::Timeout);
     assert!(began.elapsed() <= 10 * SECOND, "{:?}", began.elapsed());
 
-    // An error is neither.
-    store.is_down.store(1, Ordering::Relaxed);
+    // An error is neither, also where what is asked before it is answered.
+    store.leases_fail.store(1, Ordering::Relaxed);
     store.is_leased_for_ever.store(0, Ordering::Relaxed);
     let began = tokio::time::Instant::now();
     secret(&one, 3).await;
     assert!(began.elapsed() < 9 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(one.tokens.metrics().shared_store_errors, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -824,6 +1090,20 @@ async fn bug_17_a_retry_loop_in_each_layer() {
 
 #[tokio::test(start_paused = true)]
 async fn bug_18_a_cache_timeout_shorter_than_the_retries_or_a_detached_mint_with_none() {
+    // There is time for a first attempt that never ends, and for the one that the call inside makes after it.
+    let managed = Managed::new(Wanted {
+        retries: true,
+        ..Wanted::default()
+    });
+    managed.sandbox.fail_next(
+        Operation::Mint,
+        Fault::StallBeforeReply {
+            moment: Moment::BeforeEffect,
+        },
+    );
+    secret(&managed, 1).await;
+    assert_eq!(managed.mints(), 2);
+
     // The call inside knows the fetch's deadline: it ends by itself, with what failed, and nothing goes on behind.
     let managed = Managed::new(Wanted {
         retries: true,
@@ -904,6 +1184,9 @@ async fn bug_19_the_first_callers_span_is_kept_in_the_shared_flight() {
     use tracing::Instrument as _;
 
     let family = Family::default();
+    // As long as there is a single subscriber, tracing takes it that a span is of no interest when who comes to it first is
+    // another test's thread. With two it asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry().with(family.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
     let managed = Managed::new(Wanted::default());
@@ -925,4 +1208,62 @@ async fn bug_19_the_first_callers_span_is_kept_in_the_shared_flight() {
             "b2b_auth.attempt in b2b_auth.call",
         ]
     );
+}
+
+/// A store that takes its time to keep what it is given.
+#[derive(Debug)]
+struct SlowToKeep(MemoryTokenStore);
+
+impl TokenStore for SlowToKeep {
+    fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<StoredToken>> {
+        self.0.load(key)
+    }
+
+    fn put_if_newer<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        token: &'a StoredToken,
+    ) -> StoreFuture<'a, Put> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(90)).await;
+            self.0.put_if_newer(key, token).await
+        })
+    }
+
+    fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
+        self.0.reject(key, token)
+    }
+
+    fn lease<'a>(&'a self, key: &'a StoreKey, length: Duration) -> StoreFuture<'a, Lease> {
+        self.0.lease(key, length)
+    }
+
+    fn release<'a>(&'a self, key: &'a StoreKey, owner: LeaseOwner) -> StoreFuture<'a, ()> {
+        self.0.release(key, owner)
+    }
+
+    fn fingerprint(&self, customer_access_token: &Secret) -> Fingerprint {
+        self.0.fingerprint(customer_access_token)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_07_a_flight_that_has_its_token_brings_it_after_it_was_refused() {
+    let clock = SettableClock::start();
+    let within = MemoryTokenStore::with_clock(10, clock as Arc<dyn Clock>);
+    let managed = Managed::new(Wanted {
+        shared_store: Some(Arc::new(SlowToKeep(within)) as Arc<dyn TokenStore>),
+        ..Wanted::default()
+    });
+    // The service's next token is of another second, and so another one.
+    tokio::time::sleep(Duration::from_millis(960)).await;
+    let mut early = pin!(secret(&managed, 1));
+    assert!(poll(early.as_mut()).await.is_pending());
+    // The token is here, and the flight still tells the store.
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(managed.tokens.metrics().fetches_under_way, 1);
+    let token = managed.tokens.get(customer(1)).await.unwrap();
+    assert_eq!(managed.tokens.invalidate(&token), Invalidation::Removed);
+    assert_ne!(secret(&managed, 1).await, token.expose_secret());
+    assert_ne!(early.await, token.expose_secret());
 }

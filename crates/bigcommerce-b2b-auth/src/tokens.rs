@@ -644,6 +644,14 @@ impl StorefrontTokens {
             };
             let until = if is_patient { overdue } else { ends_at };
             match up_to(until, seat.landing()).await {
+                // What landed may have been refused while the flight still told the shared store of it: another one is
+                // fetched.
+                Some(Landing::Done(Ok(entry)))
+                    if !self.shared.rejections.accept(
+                        &key,
+                        &entry,
+                        self.shared.clock.reading(),
+                    ) => {}
                 Some(Landing::Done(Ok(entry))) => return Ok(ManagedToken { entry, key }),
                 Some(Landing::Done(Err(error))) => return Err(error),
                 Some(Landing::Panicked) => return Err(panicked()),
