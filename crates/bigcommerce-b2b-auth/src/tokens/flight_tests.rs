@@ -4,7 +4,7 @@ use std::{
     future::pending,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::Poll,
@@ -204,6 +204,40 @@ async fn one_who_comes_back_in_time_keeps_the_flight() {
     go.notify_one();
     flight.await;
     assert_eq!(seat.landing().await, Landing::Done(3));
+}
+
+#[tokio::test]
+async fn one_who_comes_back_at_the_last_moment_keeps_the_flight() {
+    let table = table();
+    let (seat, pilot) = begin(&table, Urgency::Cold);
+    drop(seat);
+    let (go, came_back) = (Arc::new(Notify::new()), Arc::new(Mutex::new(None)));
+    let work = {
+        let go = Arc::clone(&go);
+        async move {
+            go.notified().await;
+            3
+        }
+    };
+    // Asked when the pilot has seen that all have left, and before it looks again under the lock.
+    let is_committed = {
+        let (table, came_back) = (Arc::clone(&table), Arc::clone(&came_back));
+        move || {
+            let mut came_back = came_back.lock().unwrap();
+            if came_back.is_none() {
+                *came_back = Some(join(&table, Urgency::Cold));
+            }
+            false
+        }
+    };
+    let flight = tokio::spawn(pilot.fly(work, is_committed));
+    let_run().await;
+    let mut seat = came_back.lock().unwrap().take().unwrap();
+    // Nobody comes to wait for it a second time: this look is the last one.
+    assert!(poll_once(pin!(seat.landing())).await.is_pending());
+    go.notify_one();
+    assert_eq!(seat.landing().await, Landing::Done(3));
+    flight.await.unwrap();
 }
 
 #[tokio::test]
