@@ -183,11 +183,8 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
 impl<V, T> Flight<V, T> {
     fn raise(&self, urgency: Urgency) {
         self.urgency.send_if_modified(|now| {
-            let is_more = urgency > *now;
-            if is_more {
-                *now = urgency;
-            }
-            is_more
+            let raised = urgency.max(*now);
+            std::mem::replace(now, raised) != raised
         });
     }
 }
