@@ -275,7 +275,12 @@ async fn the_most_urgent_of_those_who_wait_decides() {
             .now_or_never()
             .is_none()
     );
+    let mut waiting = pilot.urgency();
+    let waiting = tokio::spawn(async move { waiting.more_than(Urgency::Background).await });
+    let_run().await;
     let _renewal = join(&table, Urgency::Renewal);
+    let_run().await;
+    assert!(waiting.is_finished(), "nobody woke who was waiting for it");
     assert_eq!(
         watch.more_than(Urgency::Background).now_or_never(),
         Some(())
