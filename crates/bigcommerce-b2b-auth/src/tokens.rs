@@ -314,20 +314,10 @@ impl StorefrontTokens {
     pub fn get_cached(&self, request: impl Into<TokenRequest>) -> Option<ManagedToken> {
         let request = request.into();
         let key = self.key(&request);
-        if let Some(token) = self.hit(key) {
-            return Some(token);
+        match self.hit(key) {
+            Some(token) => Some(token),
+            None => self.look_slowly(key, request),
         }
-        let now = self.shared.clock.reading();
-        let entry = self.shared.cache.get(&key)?;
-        match entry.phase(now) {
-            Phase::Over => return None,
-            Phase::Fresh => {}
-            Phase::Soft | Phase::Blocking => {
-                self.renew_in_background(key, request.customer_access_token, &entry, now);
-            }
-        }
-        self.shared.counters.hits.one();
-        Some(ManagedToken { entry, key })
     }
 
     /// Puts in a token that a login or an exchange gave, under the customer that the caller states. What the token says of
@@ -456,10 +446,16 @@ impl StorefrontTokens {
         self.shared.chores.done().await;
     }
 
+    // Inlined where the request is made, what it does not have costs nothing.
+    #[inline]
     fn key(&self, request: &TokenRequest) -> Key {
         if request.channel.is_none() && request.customer_access_token.is_none() {
             return self.usual.of(request.customer);
         }
+        self.unusual_key(request)
+    }
+
+    fn unusual_key(&self, request: &TokenRequest) -> Key {
         let channel = request.channel.or(self.store.client.default_channel());
         let fingerprint = request
             .customer_access_token
@@ -469,10 +465,25 @@ impl StorefrontTokens {
     }
 
     /// What happens nearly always: no wait, no allocation, a lock that readers share, two clocks, two comparisons.
+    #[inline]
     fn hit(&self, key: Key) -> Option<ManagedToken> {
         let entry = self.shared.cache.get(&key)?;
         if !entry.is_fresh(self.shared.clock.reading()) {
             return None;
+        }
+        self.shared.counters.hits.one();
+        Some(ManagedToken { entry, key })
+    }
+
+    fn look_slowly(&self, key: Key, request: TokenRequest) -> Option<ManagedToken> {
+        let now = self.shared.clock.reading();
+        let entry = self.shared.cache.get(&key)?;
+        match entry.phase(now) {
+            Phase::Over => return None,
+            Phase::Fresh => {}
+            Phase::Soft | Phase::Blocking => {
+                self.renew_in_background(key, request.customer_access_token, &entry, now);
+            }
         }
         self.shared.counters.hits.one();
         Some(ManagedToken { entry, key })

@@ -164,6 +164,7 @@ impl TokenCache {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         self.map.get(key)
     }

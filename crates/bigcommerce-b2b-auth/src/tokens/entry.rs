@@ -143,12 +143,14 @@ impl Entry {
         self.start.plus(life.saturating_sub(hard_margin(life)))
     }
 
+    #[inline]
     pub(super) fn due(&self) -> Tick {
         Tick::from_bits(self.due.load(Ordering::Relaxed))
     }
 
     /// Whether it can be served without a further thought, by both clocks. Two comparisons: the common case. Whoever gets
     /// `false` asks for the [`phase`](Self::phase).
+    #[inline]
     pub(super) fn is_fresh(&self, now: ClockReading) -> bool {
         const LONGEST_MARGIN: u64 = 30;
         self.due().is_after(Tick::of(now.monotonic))

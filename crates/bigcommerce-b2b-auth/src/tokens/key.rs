@@ -32,6 +32,7 @@ impl Key {
     }
 
     /// The same for another customer.
+    #[inline]
     pub(super) fn of(self, customer: CustomerId) -> Self {
         Self {
             customer: halves(customer.get().cast_unsigned()),
@@ -55,6 +56,7 @@ impl Key {
 }
 
 impl Hash for Key {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         // In the largest pieces, which costs the least.
         state.write_u64(whole(self.customer));
@@ -67,10 +69,12 @@ impl Hash for Key {
     clippy::cast_possible_truncation,
     reason = "the two halves are what is wanted"
 )]
+#[inline]
 fn halves(number: u64) -> [u32; 2] {
     [number as u32, (number >> 32) as u32]
 }
 
+#[inline]
 fn whole([low, high]: [u32; 2]) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }

@@ -137,6 +137,7 @@ impl fmt::Debug for Hits {
 }
 
 impl Hits {
+    #[inline]
     pub(super) fn one(&self) {
         let place = PLACE.with(Place::get) % STRIPES;
         if let Some(Stripe(count)) = self.0.get(place) {

@@ -22,6 +22,7 @@ const TICKS_IN_A_SECOND: u64 = 100;
 
 impl Tick {
     /// The moment of a reading of the monotonic clock.
+    #[inline]
     pub(super) fn of(monotonic: Duration) -> Self {
         let ticks = monotonic
             .as_secs()
@@ -58,6 +59,7 @@ impl Tick {
     }
 
     /// Whether this moment is later than the other.
+    #[inline]
     pub(super) fn is_after(self, other: Self) -> bool {
         other.signed_distance_to(self) > 0
     }

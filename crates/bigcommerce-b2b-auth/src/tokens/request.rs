@@ -28,6 +28,7 @@ pub struct TokenRequest {
 
 impl TokenRequest {
     /// A token of this customer.
+    #[inline]
     #[must_use]
     pub fn new(customer: CustomerId) -> Self {
         Self {
@@ -62,6 +63,7 @@ impl TokenRequest {
 }
 
 impl From<CustomerId> for TokenRequest {
+    #[inline]
     fn from(customer: CustomerId) -> Self {
         Self::new(customer)
     }
