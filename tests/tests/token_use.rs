@@ -161,6 +161,31 @@ fn waiting(managed: &Managed) -> u64 {
     metrics.fetches_cold - metrics.mints
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_runtime_that_does_not_run() {
+    let managed = Managed::new(Wanted {
+        fetch_deadline: Some(10 * SECOND),
+        ..Wanted::default()
+    });
+    // A task of a runtime that is kept without being run never begins.
+    let kept = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder()
+        .client(managed.client.clone())
+        .fetch_deadline(10 * SECOND)
+        .runtime(kept.handle().clone())
+        .build();
+    let hurried = TokenRequest::new(customer(1)).wait_at_most(SECOND);
+    let error = tokens.get(hurried).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let began = tokio::time::Instant::now();
+    tokens.shutdown().await;
+    assert!(began.elapsed() <= 16 * SECOND, "{:?}", began.elapsed());
+    kept.shutdown_background();
+}
+
 #[derive(Debug, Default)]
 struct Lines(Mutex<Vec<String>>);
 

@@ -52,7 +52,7 @@ use self::{
     chores::Chores,
     entry::{Entry, Phase, Unfit},
     failures::{Breaker, Failures},
-    fetch::{BackgroundSlot, Fetch, panicked, up_to},
+    fetch::{BackgroundSlot, Fetch, up_to},
     flight::{Boarding, Flights, Landing, Pilot, Seat, Urgency},
     key::Key,
     metrics::Counters,
@@ -441,9 +441,16 @@ impl StorefrontTokens {
 
     /// Fetches nothing any more, gives up what has sent nothing, and waits for what has: what was paid for is kept. Tokens that
     /// are there are served until they are over; whoever waits for another one gets [`ErrorKind::ShutDown`].
+    ///
+    /// It takes no longer than a fetch may, also where one is on a runtime that is kept without being run.
     pub async fn shutdown(&self) {
-        self.shared.flights.close().await;
-        self.shared.chores.done().await;
+        let longest = self.shared.settings.fetch_deadline.saturating_add(OVERDUE);
+        let ends_at = Instant::now().checked_add(longest);
+        let done = async {
+            self.shared.flights.close().await;
+            self.shared.chores.done().await;
+        };
+        let _ = up_to(ends_at, done).await;
     }
 
     // Inlined where the request is made, what it does not have costs nothing.
@@ -592,8 +599,8 @@ impl StorefrontTokens {
         if entry.phase(now) == Phase::Over || !self.shared.rejections.accept(&key, &entry, now) {
             return Err(error);
         }
-        if error.kind() == ErrorKind::Timeout {
-            // The fetch goes on, and nobody else has to wait for it in vain.
+        if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Panicked) {
+            // The fetch goes on, or took no note of how it ended, and nobody else has to wait in vain.
             entry.renewal_failed(now, self.store.client.jitter().fraction());
         }
         counters.served_around.one();
@@ -665,7 +672,7 @@ impl StorefrontTokens {
                     ) => {}
                 Some(Landing::Done(Ok(entry))) => return Ok(ManagedToken { entry, key }),
                 Some(Landing::Done(Err(error))) => return Err(error),
-                Some(Landing::Panicked) => return Err(panicked()),
+                Some(Landing::Panicked) => return Err(self.panicked(key)),
                 Some(Landing::Closed) => return Err(self.shut_down()),
                 Some(Landing::Vanished) if has_vanished => {
                     return Err(self.error(
@@ -775,6 +782,19 @@ impl StorefrontTokens {
 
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
         Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary)
+    }
+
+    /// What those get who waited for a fetch that panicked. It could not remember that itself.
+    fn panicked(&self, key: Key) -> Error {
+        let error = self.error(
+            ErrorKind::Panicked,
+            "what fetched the token panicked: an observer, a transport, a clock or a provider",
+        );
+        let fraction = self.store.client.jitter().fraction();
+        let (_, hold) = failures::judge(&error, true, fraction);
+        let now = self.shared.clock.reading();
+        self.shared.failures.remember(key, error.clone(), now, hold);
+        error
     }
 
     fn shut_down(&self) -> Error {

@@ -4,7 +4,6 @@ use std::{
     fmt,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    thread,
     time::Duration,
 };
 
@@ -283,23 +282,6 @@ impl Fetch {
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
         Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary).retryable(true)
     }
-}
-
-impl Drop for Fetch {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.failed(&panicked());
-        }
-    }
-}
-
-/// What those get who waited for a fetch that panicked.
-pub(super) fn panicked() -> Error {
-    Error::of_call(
-        operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
-        ErrorKind::Panicked,
-        "what fetched the token panicked",
-    )
 }
 
 fn rejected(summary: &'static str, wait: Duration) -> Error {

@@ -9,10 +9,9 @@
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
-    future::Future,
+    future::{Future, poll_fn},
     hash::{BuildHasher, Hash},
     pin::pin,
-    thread,
 };
 
 use futures_util::future::{Either, select};
@@ -119,6 +118,8 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
         if let Some(found) = second_look() {
             return Boarding::NoNeed(found);
         }
+        // Foreign code, which may panic: before anything is counted.
+        let tag = tag();
         // Counted before the look at `closed`: who closes the table looks at the count after setting it.
         self.under_way.send_modify(|count| *count += 1);
         if self.closed.load(Ordering::SeqCst) {
@@ -130,7 +131,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
             landing: watch::Sender::new(None),
             urgency: watch::Sender::new(urgency),
             is_kept: urgency < Urgency::Cold,
-            tag: tag(),
+            tag,
         });
         shard.insert(key.clone(), Arc::clone(&flight));
         let seat = Seat::new(self, key, &flight);
@@ -141,6 +142,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
                 flights: Arc::clone(self),
                 key: key.clone(),
                 flight,
+                is_at_work: AtomicBool::new(false),
                 has_landed: false,
             },
         )
@@ -232,6 +234,8 @@ pub(super) struct Pilot<K: Hash + Eq + Clone, V: Clone, T: Clone> {
     flights: Arc<Flights<K, V, T>>,
     key: K,
     flight: Arc<Flight<V, T>>,
+    /// Whether the work is being polled.
+    is_at_work: AtomicBool,
     has_landed: bool,
 }
 
@@ -268,6 +272,13 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Pilot<K, V, T> {
         is_committed: impl Fn() -> bool,
     ) -> Landing<V> {
         let mut work = pin!(work);
+        // What panics while it is at work leaves this set.
+        let mut work = pin!(poll_fn(|context| {
+            self.is_at_work.store(true, Ordering::SeqCst);
+            let polled = work.as_mut().poll(context);
+            self.is_at_work.store(false, Ordering::SeqCst);
+            polled
+        }));
         loop {
             let interruption = match select(work.as_mut(), pin!(self.interruption())).await {
                 Either::Left((value, _)) => return Landing::Done(value),
@@ -288,8 +299,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Pilot<K, V, T> {
     async fn interruption(&self) -> Interruption {
         let closing = async {
             // Listened for before the look, so that it cannot slip in between.
-            let mut closing = pin!(self.flights.closing.notified());
-            closing.as_mut().enable();
+            let closing = self.flights.closing.notified();
             if !self.flights.is_closed() {
                 closing.await;
             }
@@ -335,7 +345,8 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Pilot<K, V, T> {
 
 impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Drop for Pilot<K, V, T> {
     fn drop(&mut self) {
-        self.end(if thread::panicking() {
+        // Not whether the thread panics: it may do so for a reason of its own while it drops a runtime.
+        self.end(if self.is_at_work.load(Ordering::SeqCst) {
             Landing::Panicked
         } else {
             Landing::Vanished

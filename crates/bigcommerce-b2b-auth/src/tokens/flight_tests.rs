@@ -133,6 +133,24 @@ async fn a_panic_is_told_to_all_and_ends_the_flight() {
 }
 
 #[tokio::test]
+async fn a_runtime_that_is_dropped_by_a_thread_which_panics_is_gone_and_nothing_more() {
+    let table = table();
+    let (mut seat, pilot) = begin(&table, Urgency::Cold);
+    let owner = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::spawn(pilot.fly(pending(), || true));
+            let_run().await;
+        });
+        panic!("for a reason of its own, as this test wants it");
+    });
+    assert_eq!(seat.landing().await, Landing::Vanished);
+    assert!(owner.join().is_err());
+}
+
+#[tokio::test]
 async fn work_that_has_sent_nothing_is_given_up_when_all_have_left() {
     let table = table();
     let (first, pilot) = begin(&table, Urgency::Cold);
