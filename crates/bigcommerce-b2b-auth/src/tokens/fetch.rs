@@ -24,7 +24,6 @@ use super::{
 use crate::{
     CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority, bearer,
     call::Effort,
-    deadline::in_time,
     mint::Mint,
     transport::operations,
     watch::{FetchCause, TokenFetchEvent, TokenSource},
@@ -457,9 +456,4 @@ impl Shared {
         let until = Tick::of(now.monotonic).plus(wait).bits().max(1);
         self.store_down_until.store(until, Ordering::Relaxed);
     }
-}
-
-/// Waits for `work` up to the deadline, by tokio's timer.
-pub(super) async fn up_to<T>(ends_at: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    in_time(ends_at, work).await.ok()
 }

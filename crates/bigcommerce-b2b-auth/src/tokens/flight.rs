@@ -154,13 +154,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
     }
 
     fn remove(&self, key: &K, flight: &Arc<Flight<V, T>>) {
-        let mut shard = self.shard(key);
-        if shard
-            .get(key)
-            .is_some_and(|there| Arc::ptr_eq(there, flight))
-        {
-            shard.remove(key);
-        }
+        take_out(&mut self.shard(key), key, flight);
     }
 
     fn one_less(&self) {
@@ -179,6 +173,20 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// Takes a flight out, and never the one that may have come after it.
+fn take_out<K: Hash + Eq, V, T>(
+    shard: &mut HashMap<K, Arc<Flight<V, T>>>,
+    key: &K,
+    flight: &Arc<Flight<V, T>>,
+) {
+    if shard
+        .get(key)
+        .is_some_and(|there| Arc::ptr_eq(there, flight))
+    {
+        shard.remove(key);
     }
 }
 
@@ -322,12 +330,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Pilot<K, V, T> {
         if self.waiting() > 0 {
             return false;
         }
-        if shard
-            .get(&self.key)
-            .is_some_and(|there| Arc::ptr_eq(there, &self.flight))
-        {
-            shard.remove(&self.key);
-        }
+        take_out(&mut shard, &self.key, &self.flight);
         true
     }
 

@@ -1,0 +1,366 @@
+//! What an access does when it is no hit: serve and renew, wait and fall back, or fetch. Whoever has to wait does so here, and
+//! here a flight begins.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, time::Instant};
+use tracing::{Instrument as _, Span};
+
+use super::{
+    ManagedToken, OVERDUE, StorefrontTokens, TokenRequest,
+    entry::{Entry, Phase},
+    failures::judge,
+    fetch::{BackgroundSlot, Fetch},
+    flight::{Boarding, Landing, Pilot, Seat, Urgency},
+    key::Key,
+};
+use crate::{
+    ClockReading, CustomerAccessToken, Error, ErrorKind,
+    call::Effort,
+    deadline::in_time,
+    watch::{self, FetchCause},
+};
+
+/// How long an access waits for a token to be renewed while there is one that still counts.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a renewal has to itself before somebody else may begin one.
+const CLAIM: Duration = Duration::from_secs(30);
+
+impl StorefrontTokens {
+    pub(super) fn look_slowly(&self, key: Key, request: TokenRequest) -> Option<ManagedToken> {
+        let now = self.shared.clock.reading();
+        let entry = self.shared.cache.get(&key)?;
+        match entry.phase(now) {
+            Phase::Over => return None,
+            Phase::Fresh => {}
+            Phase::Soft | Phase::Blocking => {
+                self.renew_in_background(key, request.customer_access_token, &entry, now);
+            }
+        }
+        self.shared.counters.hits.one();
+        Some(ManagedToken { entry, key })
+    }
+
+    pub(super) async fn get_slowly(
+        &self,
+        key: Key,
+        request: TokenRequest,
+    ) -> Result<ManagedToken, Error> {
+        let patience = request.wait_at_most.or(self.shared.settings.wait_at_most);
+        let ends_at = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let now = self.shared.clock.reading();
+        let access_token = request.customer_access_token;
+        let there = self.shared.cache.get(&key);
+        let entry = match there.map(|entry| (entry.phase(now), entry)) {
+            Some((Phase::Fresh, entry)) => entry,
+            Some((Phase::Soft, entry)) => {
+                self.renew_in_background(key, access_token, &entry, now);
+                entry
+            }
+            Some((Phase::Blocking, entry)) => {
+                return self
+                    .renew_and_wait(key, access_token, entry, now, ends_at)
+                    .await;
+            }
+            Some((Phase::Over, _)) | None => {
+                self.shared.counters.misses.one();
+                return self.fetch_and_wait(key, access_token, None, ends_at).await;
+            }
+        };
+        self.shared.counters.hits.one();
+        Ok(ManagedToken { entry, key })
+    }
+
+    /// Has a token renewed while it is served. Only one access sees to it; what keeps it from doing so puts it off.
+    fn renew_in_background(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        entry: &Arc<Entry>,
+        now: ClockReading,
+    ) {
+        if !entry.claim(now, CLAIM) {
+            return;
+        }
+        let put_off = |wait: Duration| {
+            self.shared.counters.renewals_put_off.one();
+            entry.leave_alone_for(now, wait);
+        };
+        let fraction = self.store.client.jitter().fraction().clamp(0.0, 1.0);
+        let a_moment = Duration::from_secs(5).mul_f64(1.0 + fraction);
+        if let Some(failure) = self.refusal(&key, now) {
+            return put_off(failure.retry_after().unwrap_or_default().max(a_moment));
+        }
+        let Some(slot) = BackgroundSlot::take(&self.shared) else {
+            return put_off(a_moment);
+        };
+        if !self.has_budget_to_spare() {
+            return put_off(a_moment);
+        }
+        let wish = Wish {
+            access_token,
+            urgency: Urgency::Background,
+            cause: FetchCause::Soft,
+            old: Some(Arc::clone(entry)),
+            slot: Some(slot),
+        };
+        if self.board(key, wish).is_err() {
+            put_off(a_moment);
+        }
+    }
+
+    /// Whether two fifths of the store's budget are left, as far as is known.
+    fn has_budget_to_spare(&self) -> bool {
+        let budget = self.store.client.budget();
+        let is_left = match (budget.left, budget.allocated) {
+            (Some(left), Some(allocated)) => left.saturating_mul(5) >= allocated.saturating_mul(2),
+            _ => true,
+        };
+        is_left && budget.closed_for.is_none()
+    }
+
+    /// Waits for a token that replaces one which is about to end, and falls back on that.
+    async fn renew_and_wait(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        entry: Arc<Entry>,
+        now: ClockReading,
+        ends_at: Option<Instant>,
+    ) -> Result<ManagedToken, Error> {
+        let counters = &self.shared.counters;
+        if self.shared.flights.is_closed() || self.refusal(&key, now).is_some() {
+            counters.served_around.one();
+            return Ok(ManagedToken { entry, key });
+        }
+        let patience = RENEWAL_PATIENCE.min(entry.served_for(now));
+        let patience = Instant::now().checked_add(patience);
+        let patience = match (patience, ends_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let old = Some(Arc::clone(&entry));
+        let error = match self.fetch_and_wait(key, access_token, old, patience).await {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let now = self.shared.clock.reading();
+        if entry.phase(now) == Phase::Over || !self.shared.rejections.accept(&key, &entry, now) {
+            return Err(error);
+        }
+        if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Panicked) {
+            // The fetch goes on, or took no note of how it ended, and nobody else has to wait in vain.
+            entry.renewal_failed(now, self.store.client.jitter().fraction());
+        }
+        counters.served_around.one();
+        Ok(ManagedToken { entry, key })
+    }
+
+    /// The failure that is remembered of the customer or the store.
+    fn refusal(&self, key: &Key, now: ClockReading) -> Option<Error> {
+        self.shared
+            .failures
+            .of(key, now)
+            .or_else(|| self.store.breaker.refusal(now))
+    }
+
+    /// Waits for a fetch that is under way, or for one that begins now. `old` is what it is to replace.
+    async fn fetch_and_wait(
+        &self,
+        key: Key,
+        access_token: Option<CustomerAccessToken>,
+        old: Option<Arc<Entry>>,
+        ends_at: Option<Instant>,
+    ) -> Result<ManagedToken, Error> {
+        let mut has_vanished = false;
+        loop {
+            let now = self.shared.clock.reading();
+            if let Some(error) = self.refusal(&key, now) {
+                self.shared.counters.remembered_failures.one();
+                return Err(error);
+            }
+            let cause = if self.shared.rejections.is_open(&key, now) {
+                FetchCause::Forced
+            } else if old.is_some() {
+                FetchCause::Blocking
+            } else {
+                FetchCause::Cold
+            };
+            let wish = Wish {
+                access_token: access_token.clone(),
+                urgency: if old.is_some() {
+                    Urgency::Renewal
+                } else {
+                    Urgency::Cold
+                },
+                cause,
+                old: old.clone(),
+                slot: None,
+            };
+            let mut seat = match self.board(key, wish)? {
+                Aboard::There(entry) => return Ok(ManagedToken { entry, key }),
+                Aboard::Seated(seat) => seat,
+            };
+            Span::current().follows_from(seat.tag());
+            // Every flight has a deadline of its own, also by the time that is counted here.
+            let overdue = self.shared.settings.fetch_deadline.saturating_add(OVERDUE);
+            let overdue = Instant::now().checked_add(overdue);
+            let is_patient = match (ends_at, overdue) {
+                (Some(ends_at), Some(overdue)) => ends_at > overdue,
+                (ends_at, _) => ends_at.is_none(),
+            };
+            let until = if is_patient { overdue } else { ends_at };
+            match in_time(until, seat.landing()).await.ok() {
+                // What landed may have been refused while the flight still told the shared store of it: another one is
+                // fetched.
+                Some(Landing::Done(Ok(entry)))
+                    if !self.shared.rejections.accept(
+                        &key,
+                        &entry,
+                        self.shared.clock.reading(),
+                    ) => {}
+                Some(Landing::Done(Ok(entry))) => return Ok(ManagedToken { entry, key }),
+                Some(Landing::Done(Err(error))) => return Err(error),
+                Some(Landing::Panicked) => return Err(self.panicked(key)),
+                Some(Landing::Closed) => return Err(self.shut_down()),
+                Some(Landing::Vanished) if has_vanished => {
+                    return Err(self.error(
+                        ErrorKind::RuntimeGone,
+                        "the runtime that fetched the token was shut down, and so was the next one",
+                    ));
+                }
+                Some(Landing::Vanished) => has_vanished = true,
+                None if is_patient => {
+                    seat.disown();
+                    if has_vanished {
+                        return Err(self.error(
+                            ErrorKind::RuntimeGone,
+                            "the runtime that fetches the token does not run",
+                        ));
+                    }
+                    has_vanished = true;
+                }
+                None => {
+                    return Err(self
+                        .error(
+                            ErrorKind::Timeout,
+                            "the token did not come within the time that this caller waits",
+                        )
+                        .retryable(true));
+                }
+            }
+        }
+    }
+
+    /// A place on the flight of this key, which begins if there is none.
+    fn board(&self, key: Key, wish: Wish) -> Result<Aboard, Error> {
+        let runtime = match &self.shared.runtime {
+            Some(runtime) => runtime.clone(),
+            None => Handle::try_current().map_err(|_| {
+                self.error(
+                    ErrorKind::RuntimeGone,
+                    "there is no tokio runtime here that could fetch the token",
+                )
+            })?,
+        };
+        let second_look = || {
+            let now = self.shared.clock.reading();
+            let there = self.shared.cache.get(&key)?;
+            let is_new = match &wish.old {
+                Some(old) => there.is_newer_than(old),
+                None => true,
+            };
+            (is_new && there.phase(now) != Phase::Over).then_some(there)
+        };
+        let span = || watch::fetch_span(self.store.client.store_hash().as_str(), wish.cause);
+        let boarding = self
+            .shared
+            .flights
+            .board(&key, wish.urgency, second_look, span);
+        match boarding {
+            Boarding::NoNeed(entry) => Ok(Aboard::There(entry)),
+            Boarding::Joined(seat) => {
+                self.shared.counters.joined.one();
+                Ok(Aboard::Seated(seat))
+            }
+            Boarding::Began(seat, pilot) => {
+                self.take_off(&runtime, key, wish, pilot);
+                Ok(Aboard::Seated(seat))
+            }
+            Boarding::Closed => Err(self.shut_down()),
+        }
+    }
+
+    /// Begins a flight, as a task of its own with a span of its own: that of the first who asked is not everybody's.
+    fn take_off(
+        &self,
+        runtime: &Handle,
+        key: Key,
+        wish: Wish,
+        pilot: Pilot<Key, Result<Arc<Entry>, Error>, Span>,
+    ) {
+        let counters = &self.shared.counters;
+        match wish.cause {
+            FetchCause::Cold => counters.fetches_cold.one(),
+            FetchCause::Soft => counters.fetches_soft.one(),
+            FetchCause::Blocking => counters.fetches_blocking.one(),
+            FetchCause::Forced => counters.fetches_forced.one(),
+        }
+        let effort = Arc::new(Effort::default());
+        let span = pilot.tag().clone();
+        let fetch = Fetch {
+            shared: Arc::clone(&self.shared),
+            store: Arc::clone(&self.store),
+            key,
+            customer_access_token: wish.access_token,
+            cause: wish.cause,
+            old: wish.old,
+            effort: Arc::clone(&effort),
+            span: span.clone(),
+            slot: wish.slot,
+        };
+        let shared = Arc::clone(&self.shared);
+        let flight = async move {
+            let urgency = pilot.urgency();
+            let work = fetch.run(urgency);
+            pilot.fly(work, move || effort.has_sent()).await;
+            shared.sweep_now_and_then();
+        };
+        drop(runtime.spawn(flight.instrument(span)));
+    }
+
+    /// What those get who waited for a fetch that panicked. It could not remember that itself.
+    fn panicked(&self, key: Key) -> Error {
+        let error = self.error(
+            ErrorKind::Panicked,
+            "what fetched the token panicked: an observer, a transport, a clock or a provider",
+        );
+        let fraction = self.store.client.jitter().fraction();
+        let (_, hold) = judge(&error, true, fraction);
+        let now = self.shared.clock.reading();
+        self.shared.failures.remember(key, error.clone(), now, hold);
+        error
+    }
+
+    fn shut_down(&self) -> Error {
+        self.error(
+            ErrorKind::ShutDown,
+            "the cache of tokens was shut down, and fetches nothing any more",
+        )
+    }
+}
+
+/// What somebody wants of a flight.
+struct Wish {
+    access_token: Option<CustomerAccessToken>,
+    urgency: Urgency,
+    cause: FetchCause,
+    old: Option<Arc<Entry>>,
+    slot: Option<BackgroundSlot>,
+}
+
+enum Aboard {
+    There(Arc<Entry>),
+    Seated(Seat<Key, Result<Arc<Entry>, Error>, Span>),
+}
