@@ -63,7 +63,7 @@ impl Attempt<'_> {
             let mut response = self.shared.far_end.send(request, self.operation).await?;
             watch::record_protocol(&Span::current(), response.version());
             head = Some((response.status(), std::mem::take(response.headers_mut())));
-            Ok(Body::read(response).await)
+            Ok(Body::read(response, LONGEST_BODY).await)
         };
         let exchanged = in_time(deadline, exchange)
             .await
@@ -273,18 +273,20 @@ fn kind_of(status: u16) -> (ErrorKind, &'static str) {
     }
 }
 
-enum Body {
+/// The body of a reply, as far as it was read.
+pub(crate) enum Body {
     Whole(Bytes),
     TooLong,
     BrokenOff(TransportError),
 }
 
 impl Body {
-    async fn read(mut response: Response) -> Self {
+    /// Reads it, as long as it is not longer than this many bytes.
+    pub(crate) async fn read(mut response: Response, longest: usize) -> Self {
         // What a reply says of its length is a reason to stop early, never a reason to reserve.
         if response
             .content_length()
-            .is_some_and(|length| length > LONGEST_BODY as u64)
+            .is_some_and(|length| length > longest as u64)
         {
             return Self::TooLong;
         }
@@ -294,7 +296,7 @@ impl Body {
         loop {
             let length = whole.len() + joined.len();
             match response.chunk().await {
-                Ok(Some(chunk)) if length + chunk.len() > LONGEST_BODY => return Self::TooLong,
+                Ok(Some(chunk)) if length + chunk.len() > longest => return Self::TooLong,
                 Ok(Some(chunk)) if length == 0 => whole = chunk,
                 Ok(Some(chunk)) => {
                     joined.extend_from_slice(&std::mem::take(&mut whole));

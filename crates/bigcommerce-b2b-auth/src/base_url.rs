@@ -9,6 +9,10 @@ use crate::Error;
 /// The service itself, without the path that the document's server entry adds.
 pub(crate) const PRODUCTION: &str = "https://api-b2b.bigcommerce.com";
 
+/// Its host.
+#[cfg(feature = "tokens")]
+pub(crate) const HOST: &str = "api-b2b.bigcommerce.com";
+
 /// The base path of all six operations. (`/api/v3/io`, which one of the vendor's pages names, answers 404.)
 const BASE_PATH: &str = "/api/io";
 
@@ -84,7 +88,7 @@ impl BaseUrl {
 }
 
 /// Names other than `localhost` are left to a resolver, which may find anything.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

@@ -204,7 +204,7 @@ impl<C: Credentials> Client<C> {
         let http = match (http, &transport) {
             (Some(configured), _) => HttpTransport::protected(configured)?,
             (None, Some(_)) => HttpTransport::for_requests_alone()?,
-            (None, None) => HttpTransport::client(&base_url)?,
+            (None, None) => HttpTransport::client(base_url.is_loopback, base_url.is_https)?,
         };
         let far_end =
             transport.unwrap_or_else(|| Arc::new(HttpTransport::with_client(http.clone())));
@@ -377,13 +377,13 @@ impl<C: NamesStore> Client<C> {
 }
 
 /// Whether any of the features that bring TLS is on.
-const HAS_TLS: bool = cfg!(any(
+pub(crate) const HAS_TLS: bool = cfg!(any(
     feature = "rustls",
     feature = "rustls-no-provider",
     feature = "native-tls"
 ));
 
-fn user_agent(suffix: Option<&str>) -> Result<HeaderValue, Error> {
+pub(crate) fn user_agent(suffix: Option<&str>) -> Result<HeaderValue, Error> {
     let own = concat!("bigcommerce-b2b-auth-rust/", env!("CARGO_PKG_VERSION"));
     let text = match suffix.map(str::trim) {
         Some(suffix) if !suffix.is_empty() => format!("{own} {suffix}"),

@@ -123,6 +123,12 @@ impl Error {
         error
     }
 
+    /// Starts an error of a call of a data API, which is none of the operations.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn of_data_api(kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(kind, summary)
+    }
+
     /// Where it is changed, which copies it only when somebody else has it as well.
     fn edit(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)

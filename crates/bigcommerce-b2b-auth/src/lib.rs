@@ -192,6 +192,8 @@ mod claims;
 mod client;
 mod clock;
 mod credentials;
+#[cfg(feature = "tokens")]
+mod data_api;
 mod deadline;
 mod envelope;
 mod environment;
@@ -232,6 +234,12 @@ pub use claims::Claims;
 pub use client::{Client, ClientBuilder, client_builder};
 pub use clock::{Clock, ClockReading, Sleep};
 pub use credentials::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, StoreHash};
+#[cfg(feature = "tokens")]
+pub use data_api::{
+    AllowedOrigins, Answer, CallError, CallGraphql, GraphqlError, GraphqlReply, PeekedBody,
+    RepeatBody, RepeatBy, RepeatClone, RepeatNever, StorefrontApi, StorefrontApiBuilder,
+    TokenLayer, TokenService, storefront_api_builder,
+};
 pub use envelope::BodyCode;
 pub use environment::Environment;
 pub use error::{Error, ErrorKind};

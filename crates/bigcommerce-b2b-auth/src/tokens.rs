@@ -203,6 +203,15 @@ pub enum Invalidation {
     Late,
 }
 
+/// What became of a token that a call was refused with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It does not count any more: ask for another one.
+    Invalidated,
+    /// Another one would fare no better.
+    NotItsFault,
+}
+
 /// A flight that takes this much longer than it may is on a runtime that does not run.
 const OVERDUE: Duration = Duration::from_secs(5);
 
@@ -262,6 +271,11 @@ impl StorefrontTokens {
 }
 
 impl StorefrontTokens {
+    /// What fetches the tokens.
+    pub(crate) fn client(&self) -> &Client<StoreAccess> {
+        &self.store.client
+    }
+
     /// The same cache for another store, or for this one by another client. The capacity is shared, what is remembered of a
     /// store is not.
     #[must_use]
@@ -409,6 +423,27 @@ impl StorefrontTokens {
             });
         }
         Invalidation::Removed
+    }
+
+    /// The same for a token that came back from a call: one that took the place of a refused one just now, and is refused as
+    /// well, is left where it is. One part of an API that refuses everybody must not take the customer's token from the others.
+    pub(crate) fn refused(&self, token: &ManagedToken) -> Refusal {
+        let ManagedToken { entry, key } = token;
+        let now = self.shared.clock.reading();
+        let is_there = self
+            .shared
+            .cache
+            .get(key)
+            .is_some_and(|there| there.token() == entry.token());
+        if is_there && self.shared.rejections.was_forced_lately(key, now) {
+            tracing::debug!(
+                "a token was refused that had just taken the place of a refused one, and is kept"
+            );
+            return Refusal::NotItsFault;
+        }
+        tracing::debug!("a token was refused, and another one is fetched");
+        self.invalidate(token);
+        Refusal::Invalidated
     }
 
     /// Throws out what does not count any more and says how many tokens that were. It happens by itself every ten minutes, as

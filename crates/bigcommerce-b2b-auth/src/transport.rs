@@ -8,7 +8,7 @@ pub use bigcommerce_b2b_auth_api::{
     Delivery, Operation, Transport, TransportError, TransportFuture, operations,
 };
 
-use crate::{Error, base_url::BaseUrl};
+use crate::Error;
 
 /// The client's own transport: a connection pool that follows no redirect, repeats nothing and logs nothing.
 ///
@@ -66,13 +66,13 @@ impl HttpTransport {
     }
 
     /// The client's own configuration, for where it is going to.
-    pub(crate) fn client(going_to: &BaseUrl) -> Result<reqwest::Client, Error> {
-        if !going_to.is_loopback {
+    pub(crate) fn client(is_loopback: bool, is_https: bool) -> Result<reqwest::Client, Error> {
+        if !is_loopback {
             return Self::protected(Self::defaults());
         }
         // A proxy from the environment would get what is sent in the clear because it never leaves this machine.
         let builder = Self::defaults().no_proxy();
-        if going_to.is_https {
+        if is_https {
             Self::protected(builder)
         } else {
             Self::without_tls(builder)

@@ -109,9 +109,14 @@ impl Entry {
     }
 
     /// The same token, as one that is newer than `other`. Two that are put within a hundredth of a second are told apart by it.
-    pub(super) fn newer_than(mut self, other: &Self) -> Self {
-        if !self.start.is_after(other.start) {
-            self.start = other.start.plus(Duration::from_millis(10));
+    pub(super) fn newer_than(self, other: &Self) -> Self {
+        self.begun_after(other.start)
+    }
+
+    /// The same token, as one whose request is known to have begun after this moment, whatever the clocks make of it.
+    pub(super) fn begun_after(mut self, moment: Tick) -> Self {
+        if !self.start.is_after(moment) {
+            self.start = moment.plus(Duration::from_millis(10));
         }
         self
     }

@@ -87,6 +87,11 @@ impl Rejections {
         })
     }
 
+    /// When the newest token of the key that was refused was asked for.
+    pub(super) fn newest(&self, key: &Key, now: ClockReading) -> Option<Tick> {
+        self.of(key, now).map(|rejection| rejection.start)
+    }
+
     /// Whether this is the very token that was refused.
     pub(super) fn is_same(&self, key: &Key, entry: &Entry, now: ClockReading) -> bool {
         self.of(key, now)
@@ -105,6 +110,16 @@ impl Rejections {
         let again = rejection.forced_at?.plus(BETWEEN_FORCED_MINTS);
         let wait = again.until(Tick::of(now.monotonic));
         (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Whether a refused token was replaced by a mint so short a time ago that another mint would not be allowed.
+    pub(super) fn was_forced_lately(&self, key: &Key, now: ClockReading) -> bool {
+        self.of(key, now).is_some_and(|rejection| {
+            rejection.is_replaced
+                && rejection
+                    .forced_at
+                    .is_some_and(|at| !has_come(at.plus(BETWEEN_FORCED_MINTS), now))
+        })
     }
 
     /// A token was minted after another one had been refused, whether it is any good or not.
@@ -165,8 +180,11 @@ mod tests {
         let accept = |entry: &Entry, now| rejections.accept(&key(1), entry, at(now));
         let refused = entry("refused", 10);
         assert!(accept(&refused, 10));
+        let newest = |customer| rejections.newest(&key(customer), at(20));
+        assert_eq!(newest(1), None);
         assert!(rejections.note(key(1), &refused, at(20)));
         assert!(!accept(&refused, 20));
+        assert_eq!((newest(1), newest(2)), (Some(refused.start()), None));
         assert!(!accept(&entry("older", 5), 20));
         assert!(!accept(&entry("as old", 10), 20));
         assert!(accept(&entry("newer", 11), 20));
@@ -215,11 +233,14 @@ mod tests {
         assert_eq!(wait(5), None);
         rejections.minted(&key(1), at(6));
         rejections.replaced(&key(1), at(6));
+        let lately = |now| rejections.was_forced_lately(&key(1), at(now));
+        assert!(lately(6) && lately(65) && !lately(66));
         // There is a good one, as far as is known: nothing to be forced, and nothing to wait for.
         assert!(!rejections.is_open(&key(1), at(6)));
         assert_eq!(wait(6), None);
         rejections.note(key(1), &entry("two", 6), at(10));
         assert!(rejections.is_open(&key(1), at(10)));
+        assert!(!lately(10), "its replacement was refused as well");
         assert_eq!(wait(10), Some(56 * SECOND));
         assert_eq!(wait(65), Some(SECOND));
         assert_eq!(wait(66), None);
@@ -230,6 +251,7 @@ mod tests {
         let rejections = Rejections::new();
         rejections.note(key(1), &entry("one", 0), at(5));
         rejections.replaced(&key(1), at(6));
+        assert!(!rejections.was_forced_lately(&key(1), at(6)));
         rejections.note(key(1), &entry("two", 6), at(7));
         assert_eq!(rejections.forced_mint_in(&key(1), at(7)), None);
         // What is minted for another reason says nothing of a refusal that has been answered.

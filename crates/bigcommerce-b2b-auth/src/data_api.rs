@@ -1,0 +1,22 @@
+//! The storefront's data APIs, GraphQL and REST, called with managed tokens. What lives where: `rejection.rs` how a reply refuses
+//! a token, `healing.rs` what is done about it, `layer.rs` and `storefront_api.rs` the same for `tower` and by `reqwest`, `origins.rs`
+//! where tokens may go, `peek.rs` a body that is looked at on its way.
+
+mod graphql;
+mod healing;
+mod layer;
+mod origins;
+mod peek;
+mod rejection;
+mod storefront_api;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    graphql::{GraphqlError, GraphqlReply},
+    healing::{Answer, CallError},
+    layer::{RepeatBody, RepeatBy, RepeatClone, RepeatNever, TokenLayer, TokenService},
+    origins::AllowedOrigins,
+    peek::PeekedBody,
+    storefront_api::{CallGraphql, StorefrontApi, StorefrontApiBuilder, storefront_api_builder},
+};

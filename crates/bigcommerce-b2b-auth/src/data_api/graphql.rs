@@ -1,0 +1,227 @@
+//! What the GraphQL API answers: data, errors, or both.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Error, ErrorKind, ReplyMeta};
+
+/// A reply of the storefront's GraphQL API.
+///
+/// `Debug` shows neither data nor messages: either may hold what is nobody's business.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct GraphqlReply {
+    data: Option<Value>,
+    errors: Vec<GraphqlError>,
+    meta: ReplyMeta,
+}
+
+/// An error that GraphQL reports.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GraphqlError {
+    /// What the API says of it.
+    pub message: String,
+    /// `extensions.code`, a number or a text, if there is one.
+    pub code: Option<Value>,
+    /// Where in the data it happened: names of fields and numbers of elements.
+    pub path: Vec<Value>,
+}
+
+impl GraphqlReply {
+    pub(super) fn read(body: &[u8], meta: ReplyMeta) -> Result<Self, Error> {
+        let malformed = |what: &'static str, meta| {
+            Error::of_data_api(ErrorKind::UnexpectedReply, what)
+                .maybe_applied(true)
+                .with_meta(meta)
+        };
+        let Ok(Value::Object(mut fields)) = serde_json::from_slice::<Value>(body) else {
+            return Err(malformed(
+                "the storefront API did not answer in GraphQL",
+                meta,
+            ));
+        };
+        let data = fields.remove("data").filter(|data| !data.is_null());
+        let errors = match fields.remove("errors") {
+            Some(Value::Array(errors)) => errors.into_iter().map(GraphqlError::read).collect(),
+            _ => Vec::new(),
+        };
+        if data.is_none() && errors.is_empty() {
+            return Err(malformed(
+                "the storefront API answered with neither data nor errors",
+                meta,
+            ));
+        }
+        Ok(Self { data, errors, meta })
+    }
+
+    /// What was asked for, as far as it came. `None` when nothing did.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
+    }
+
+    /// What went wrong, if anything did. There may be data besides.
+    #[must_use]
+    pub fn errors(&self) -> &[GraphqlError] {
+        &self.errors
+    }
+
+    /// Status, identifiers and date of the reply.
+    #[must_use]
+    pub fn meta(&self) -> &ReplyMeta {
+        &self.meta
+    }
+
+    /// The data as a type of yours.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when there are errors, with the message of the first, and [`ErrorKind::UnexpectedReply`] when
+    /// the data are not of that type.
+    pub fn into_data<T: DeserializeOwned>(self) -> Result<T, Error> {
+        if let Some(first) = self.errors.into_iter().next() {
+            return Err(Error::of_data_api(
+                ErrorKind::Rejected,
+                "the storefront API reported an error",
+            )
+            .with_message(None, Some(crate::redact::in_one_line(&first.message)), None)
+            .with_meta(self.meta));
+        }
+        serde_json::from_value(self.data.unwrap_or_default()).map_err(|_| {
+            // The parser's own words may repeat what it read.
+            Error::of_data_api(
+                ErrorKind::UnexpectedReply,
+                "the data of the storefront API are not of the type that was asked for",
+            )
+            .maybe_applied(true)
+            .with_meta(self.meta)
+        })
+    }
+}
+
+impl GraphqlError {
+    fn read(error: Value) -> Self {
+        let Value::Object(mut fields) = error else {
+            return Self {
+                message: "an error of an unknown form".to_owned(),
+                code: None,
+                path: Vec::new(),
+            };
+        };
+        let message = match fields.remove("message") {
+            Some(Value::String(message)) => message,
+            _ => "an error without a message".to_owned(),
+        };
+        let code = match fields.remove("extensions") {
+            Some(Value::Object(mut extensions)) => extensions.remove("code"),
+            _ => None,
+        };
+        let path = match fields.remove("path") {
+            Some(Value::Array(path)) => path,
+            _ => Vec::new(),
+        };
+        Self {
+            message,
+            code,
+            path,
+        }
+    }
+}
+
+impl fmt::Debug for GraphqlReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphqlReply")
+            .field("status", &self.meta.status)
+            .field("has_data", &self.data.is_some())
+            .field("errors", &self.errors)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GraphqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphqlError")
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: &Value) -> Result<GraphqlReply, Error> {
+        let headers = http::HeaderMap::new();
+        let meta = ReplyMeta::read(200, &headers, 1, SystemTime::UNIX_EPOCH);
+        GraphqlReply::read(body.to_string().as_bytes(), meta)
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Company {
+        name: String,
+    }
+
+    #[test]
+    fn data_become_a_type() {
+        let reply = read(&json!({"data": {"name": "hunter2"}})).unwrap();
+        assert_eq!(reply.data(), Some(&json!({"name": "hunter2"})));
+        assert!(reply.errors().is_empty());
+        assert_eq!(reply.meta().status, 200);
+        assert!(!format!("{reply:?}").contains("hunter2"));
+        let company: Company = reply.clone().into_data().unwrap();
+        assert_eq!(company.name, "hunter2");
+        let error = reply.into_data::<Vec<u8>>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
+        assert!(error.may_have_been_applied());
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn errors_are_told_beside_the_data_that_came() {
+        let reply = read(&json!({
+            "data": {"name": null},
+            "errors": [
+                {"message": "no\nname", "extensions": {"code": 40301}, "path": ["company", 0, "name"]},
+                {"extensions": {"code": "LATE"}},
+                "odd",
+            ],
+        }))
+        .unwrap();
+        assert!(reply.data().is_some());
+        let [first, second, third] = reply.errors() else {
+            panic!("three");
+        };
+        assert_eq!(first.message, "no\nname");
+        assert_eq!(first.code, Some(json!(40301)));
+        assert_eq!(first.path, [json!("company"), json!(0), json!("name")]);
+        assert_eq!(second.code, Some(json!("LATE")));
+        assert!(second.message.contains("without") && third.message.contains("unknown"));
+        assert!(!format!("{reply:?}").contains("name:"), "{reply:?}");
+        let error = reply.into_data::<Company>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.message(), Some("no name"));
+    }
+
+    #[test]
+    fn what_is_no_graphql_is_told() {
+        for body in [
+            json!([]),
+            json!("text"),
+            json!({}),
+            json!({"data": null}),
+            json!({"errors": []}),
+        ] {
+            let error = read(&body).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedReply, "{body}");
+            assert!(error.may_have_been_applied());
+        }
+        assert!(read(&json!({"data": 5})).is_ok());
+    }
+}

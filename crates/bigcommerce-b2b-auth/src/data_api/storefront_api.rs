@@ -1,0 +1,425 @@
+//! The storefront's GraphQL and REST APIs by `reqwest`, with managed tokens: what most applications take.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::{Request, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    graphql::GraphqlReply,
+    healing::{Answer, CallError},
+    origins::AllowedOrigins,
+    rejection::{self, Verdict},
+};
+use crate::{
+    Error, ErrorKind, ManagedToken, ReplyMeta, Secret, StorefrontTokens, TokenRequest,
+    attempt::Body,
+    base_url,
+    client::{HAS_TLS, user_agent},
+    envelope, reply,
+    transport::HttpTransport,
+};
+
+/// How long a call may take unless it says otherwise, the reading of its reply included.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest GraphQL reply that is read.
+const LONGEST_REPLY: usize = 8 * 1024 * 1024;
+
+/// A client for the storefront's data APIs: each call carries the token of its customer, and one that is refused is replaced.
+///
+/// ```no_run
+/// use bigcommerce_b2b_auth::{Client, CustomerId, StorefrontApi, StorefrontTokens};
+/// use serde_json::json;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let tokens = StorefrontTokens::builder().client(Client::from_env()?).build();
+/// let api = StorefrontApi::builder().tokens(tokens).build()?;
+///
+/// let customer = CustomerId::new(42)?; // whoever your session says it is
+/// let reply = api
+///     .graphql(customer, "query Orders($first: Int) { allOrders(first: $first) { totalCount } }")
+///     .variables(json!({ "first": 10 }))
+///     .send()
+///     .await?;
+/// println!("{:?}", reply.data());
+///
+/// let request = api.request(reqwest::Method::GET, "/api/v3/io/orders");
+/// let reply = api.send(customer, request).await?;
+/// println!("{}", reply.status());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It is cheap to clone, and clones share their connections. What it sees to is told at [`TokenLayer`](crate::TokenLayer):
+/// refusals are healed once, a body that cannot be sent twice is not, a token goes to named origins alone, and redirects are
+/// not followed. It repeats nothing else, and its calls are not counted against the budget of the Authentication API: whether
+/// the service counts them there is not known.
+#[derive(Clone)]
+pub struct StorefrontApi(Arc<Shared>);
+
+struct Shared {
+    tokens: StorefrontTokens,
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    base: String,
+    origins: AllowedOrigins,
+    graphql: String,
+    timeout: Duration,
+    user_agent: HeaderValue,
+    longest_reply: usize,
+}
+
+#[bon::bon]
+impl StorefrontApi {
+    /// Starts a client: give it `tokens`, and whatever else differs from the defaults.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for a base URL that is none or would send tokens in the clear, and for an HTTP client that
+    /// cannot be set up.
+    #[builder(
+        start_fn(name = builder, vis = "pub"),
+        finish_fn(name = build, vis = "pub"),
+        builder_type(name = StorefrontApiBuilder, vis = "pub", doc {
+            /// Builds a [`StorefrontApi`]; made by [`StorefrontApi::builder`].
+        }),
+        state_mod(name = storefront_api_builder, vis = "pub")
+    )]
+    fn from_parts(
+        /// Where the tokens come from.
+        tokens: StorefrontTokens,
+        /// Where the APIs are: `https://api-b2b.bigcommerce.com` if unset. Tokens go there.
+        #[builder(into)]
+        base_url: Option<String>,
+        /// Where tokens may go besides.
+        also_allowed: Option<AllowedOrigins>,
+        /// The path of the GraphQL API: `/graphql` if unset.
+        #[builder(into, default = "/graphql")]
+        graphql_path: String,
+        /// How long a call may take, the reading of its reply included, unless its request says otherwise. 30 seconds by
+        /// default.
+        #[builder(default = DEFAULT_TIMEOUT)]
+        timeout: Duration,
+        /// The longest GraphQL reply that is read, in bytes. 8 MiB by default.
+        #[builder(default = LONGEST_REPLY)]
+        longest_reply: usize,
+        /// What your application is called, such as `my-shop/1.0`.
+        #[builder(into)]
+        user_agent_suffix: Option<String>,
+        /// An HTTP client that is configured by you. What the SDK's safety rests on is set on top of it: no redirects, no
+        /// retries of its own, no `Referer`, no logging of connections.
+        http: Option<reqwest::ClientBuilder>,
+    ) -> Result<Self, Error> {
+        let base = base_url.as_deref().unwrap_or(base_url::PRODUCTION).trim();
+        let origins = AllowedOrigins::only(base)?;
+        let origins = match also_allowed {
+            Some(also) => origins.and_all(also),
+            None => origins,
+        };
+        if base.contains(['?', '#']) {
+            return Err(Error::configuration(
+                "the base URL has a query or a fragment: leave out everything from the ? or #",
+            ));
+        }
+        let base = base.trim_end_matches('/').to_owned();
+        let url = Url::parse(&base).ok();
+        let is_https = url.as_ref().is_some_and(|url| url.scheme() == "https");
+        if is_https && !HAS_TLS {
+            return Err(Error::configuration(
+                "https needs TLS: switch on one of the features \"rustls\", \"rustls-no-provider\" and \"native-tls\"",
+            ));
+        }
+        let http = match http {
+            Some(configured) => HttpTransport::protected(configured)?,
+            None => {
+                let is_loopback = url.as_ref().is_some_and(base_url::is_loopback);
+                HttpTransport::client(is_loopback, is_https)?
+            }
+        };
+        Ok(Self(Arc::new(Shared {
+            tokens,
+            http,
+            graphql: format!("{base}/{}", graphql_path.trim_start_matches('/')),
+            base,
+            origins,
+            timeout,
+            user_agent: user_agent(user_agent_suffix.as_deref())?,
+            longest_reply,
+        })))
+    }
+
+    /// Calls the storefront's GraphQL API with the token of a customer.
+    ///
+    /// # Errors
+    /// What getting a token may fail with; [`ErrorKind::TokenRejected`] when the token that took the place of a refused one is
+    /// refused as well, or none can be had; a kind by the status of the reply; [`ErrorKind::UnexpectedReply`] for what is no
+    /// GraphQL reply. Errors that GraphQL itself reports are no error here: see [`GraphqlReply::errors`].
+    #[builder(
+        finish_fn = send,
+        builder_type(name = CallGraphql, doc {
+            /// A call of the GraphQL API; [`StorefrontApi::graphql`] starts it, `send()` ends it.
+        }),
+        state_mod(vis = "pub(crate)")
+    )]
+    pub async fn graphql(
+        &self,
+        #[builder(start_fn, into)] customer: TokenRequest,
+        #[builder(start_fn, into)] query: String,
+        /// The variables of the query, a JSON object.
+        variables: Option<Value>,
+        /// Which of the query's operations is meant, where it has several.
+        #[builder(into)]
+        operation_name: Option<String>,
+    ) -> Result<GraphqlReply, Error> {
+        let shared = &*self.0;
+        let mut body = Map::from_iter([("query".to_owned(), Value::from(query))]);
+        body.extend(variables.map(|variables| ("variables".to_owned(), variables)));
+        body.extend(operation_name.map(|name| ("operationName".to_owned(), json!(name))));
+        let request = shared
+            .http
+            .post(&shared.graphql)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Value::from(body).to_string());
+        let request = self.finished(request)?;
+        let again = request.try_clone();
+        let raw = shared
+            .tokens
+            .heal(customer, request, again, |request, token| {
+                shared.graphql_once(request, token)
+            })
+            .await
+            .map_err(flattened)?;
+        raw.read()
+    }
+}
+
+impl StorefrontApi {
+    /// Starts a request for [`send`](Self::send): the path is one below the base URL, such as `/api/v3/io/orders`, or a whole
+    /// URL of an origin that is allowed.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let shared = &*self.0;
+        let url = if path.contains("://") {
+            path.to_owned()
+        } else {
+            format!("{}/{}", shared.base, path.trim_start_matches('/'))
+        };
+        shared.http.request(method, url)
+    }
+
+    /// Sends a request with the token of a customer. The reply is handed over whatever its status is, with its body unread; a 401
+    /// comes out of here only after a second token was refused, or when the request's body cannot be sent twice.
+    ///
+    /// The request may also be one of another `reqwest::Client`: it is sent by this one.
+    ///
+    /// # Errors
+    /// What getting a token may fail with; [`ErrorKind::TokenRejected`] when a refused token cannot be replaced;
+    /// [`ErrorKind::InvalidInput`] for a request that cannot be built, or goes to a place that was not named;
+    /// [`ErrorKind::Connect`], [`ErrorKind::Timeout`] and [`ErrorKind::Interrupted`].
+    pub async fn send(
+        &self,
+        customer: impl Into<TokenRequest>,
+        request: RequestBuilder,
+    ) -> Result<Response, Error> {
+        let shared = &*self.0;
+        let request = self.finished(request)?;
+        let again = request.try_clone();
+        shared
+            .tokens
+            .heal(
+                customer.into(),
+                request,
+                again,
+                |request, token| async move {
+                    let reply = shared.send_once(request, &token).await?;
+                    let verdict = rejection::of_status(reply.status());
+                    Ok(verdict.answer(reply))
+                },
+            )
+            .await
+            .map_err(flattened)
+    }
+
+    /// The request, if its token may go where it goes.
+    fn finished(&self, request: RequestBuilder) -> Result<Request, Error> {
+        let shared = &*self.0;
+        let mut request = request.build().map_err(|error| {
+            Error::invalid_input("the request to the storefront API cannot be built")
+                .with_source(Box::new(error.without_url()))
+        })?;
+        shared.origins.check(request.url())?;
+        request.timeout_mut().get_or_insert(shared.timeout);
+        request
+            .headers_mut()
+            .entry(header::USER_AGENT)
+            .or_insert_with(|| shared.user_agent.clone());
+        Ok(request)
+    }
+}
+
+impl Shared {
+    async fn send_once(
+        &self,
+        mut request: Request,
+        token: &ManagedToken,
+    ) -> Result<Response, Error> {
+        request
+            .headers_mut()
+            .insert(header::AUTHORIZATION, token.authorization().clone());
+        self.http.execute(request).await.map_err(broken)
+    }
+
+    async fn graphql_once(
+        &self,
+        request: Request,
+        token: ManagedToken,
+    ) -> Result<Answer<RawReply>, Error> {
+        let client = self.tokens.client();
+        let requested_at = client.clock().now();
+        let mut response = self.send_once(request, &token).await?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = match Body::read(response, self.longest_reply).await {
+            Body::Whole(body) => Ok(body.to_vec()),
+            Body::TooLong => Err(Error::of_data_api(
+                ErrorKind::ReplyTooLarge,
+                "the reply of the storefront API is longer than is read",
+            )),
+            Body::BrokenOff(error) => Err(Error::of_data_api(
+                if error.is_timeout() {
+                    ErrorKind::Timeout
+                } else {
+                    ErrorKind::Interrupted
+                },
+                "the reply of the storefront API broke off",
+            )
+            .with_source(error.into_source())),
+        };
+        let verdict = match (rejection::of_status(status), &body) {
+            (Verdict::Taken, Ok(body)) if status.is_success() => rejection::of_graphql(body),
+            (by_status, _) => by_status,
+        };
+        let raw = RawReply {
+            status,
+            meta: ReplyMeta::read(status.as_u16(), &headers, 1, requested_at),
+            headers,
+            body,
+            is_refusal: verdict == Verdict::Refused,
+            token: Secret::from(token.expose_secret().to_owned()),
+            now: client.clock().now(),
+        };
+        Ok(verdict.answer(raw))
+    }
+}
+
+/// A reply of the GraphQL API, as it came.
+struct RawReply {
+    status: StatusCode,
+    headers: HeaderMap,
+    meta: ReplyMeta,
+    body: Result<Vec<u8>, Error>,
+    /// Whether it refuses the token.
+    is_refusal: bool,
+    /// The token that was sent, which no message may repeat.
+    token: Secret,
+    now: std::time::SystemTime,
+}
+
+impl RawReply {
+    fn read(self) -> Result<GraphqlReply, Error> {
+        let failed = |kind, summary| Error::of_data_api(kind, summary);
+        if self.is_refusal {
+            return Err(failed(
+                ErrorKind::TokenRejected,
+                "the storefront API refused the token that took the place of a refused one",
+            )
+            .with_meta(self.meta));
+        }
+        let status = self.status.as_u16();
+        if !self.status.is_success() {
+            let (kind, summary) = match status {
+                300..=399 => (ErrorKind::Redirected, "the storefront API points elsewhere"),
+                403 => (
+                    ErrorKind::Forbidden,
+                    "the storefront API does not allow this customer to do so",
+                ),
+                404 => (ErrorKind::NotFound, "the storefront API is not there"),
+                429 => (
+                    ErrorKind::RateLimited,
+                    "the storefront API was asked too often",
+                ),
+                400..=499 => (ErrorKind::Rejected, "the storefront API rejected the call"),
+                _ => (ErrorKind::Server, "the storefront API failed"),
+            };
+            let problem = match &self.body {
+                Ok(body) => envelope::read_problem(body, std::slice::from_ref(&self.token)),
+                Err(error) => envelope::Problem::described(error.summary().to_owned()),
+            };
+            let wanted_wait = match status {
+                408 | 425 | 429 | 500..=599 => reply::wanted_wait(&self.headers, self.now),
+                _ => None,
+            };
+            return Err(failed(kind, summary)
+                .with_message(problem.code, problem.message, problem.reason)
+                .with_retry_after(wanted_wait)
+                // What failed inside may have been done before.
+                .maybe_applied(matches!(kind, ErrorKind::Server | ErrorKind::Redirected))
+                .retryable(kind == ErrorKind::RateLimited)
+                .with_meta(self.meta));
+        }
+        let meta = self.meta;
+        let body = self
+            .body
+            .map_err(|error| error.maybe_applied(true).with_meta(meta.clone()))?;
+        GraphqlReply::read(&body, meta)
+    }
+}
+
+/// What came in the way of a request, without the URL that was called.
+fn broken(error: reqwest::Error) -> Error {
+    let (kind, summary) = if error.is_connect() {
+        (
+            ErrorKind::Connect,
+            "no connection to the storefront API came about",
+        )
+    } else if error.is_timeout() {
+        (
+            ErrorKind::Timeout,
+            "no reply of the storefront API came in time",
+        )
+    } else {
+        (
+            ErrorKind::Interrupted,
+            "the connection broke before the storefront API had answered",
+        )
+    };
+    Error::of_data_api(kind, summary)
+        .maybe_applied(kind != ErrorKind::Connect)
+        .retryable(kind == ErrorKind::Connect)
+        .with_source(Box::new(error.without_url()))
+}
+
+pub(super) fn flattened(error: CallError<Error>) -> Error {
+    match error {
+        CallError::Token(error) | CallError::Send(error) => error,
+        CallError::Renewal(error) => Error::of_data_api(
+            ErrorKind::TokenRejected,
+            "the storefront API refused the token, and another one could not be had",
+        )
+        .retryable(error.is_retryable())
+        .with_retry_after(error.retry_after())
+        .with_source(Box::new(error)),
+    }
+}
+
+impl fmt::Debug for StorefrontApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorefrontApi")
+            .field("base_url", &self.0.base)
+            .field("origins", &self.0.origins)
+            .field("tokens", &self.0.tokens)
+            .finish_non_exhaustive()
+    }
+}

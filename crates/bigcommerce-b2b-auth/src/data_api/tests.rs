@@ -1,0 +1,838 @@
+//! Calls with tokens, as a function, as a layer and by `reqwest`: what is sent, how often, with which token, and where to.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, extract::State};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+
+use super::*;
+use crate::{
+    Client, CustomerId, Error, ErrorKind, RetryPolicy, StoreAccess, StorefrontTokens, TokenRequest,
+    transport::{Delivery, Operation, Transport, TransportError, TransportFuture},
+};
+
+/// The Authentication API: each mint gives the next token, unless it is out of order.
+#[derive(Debug, Default)]
+struct Mints {
+    count: AtomicU64,
+    is_down: AtomicBool,
+}
+
+impl Transport for Mints {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Operation) -> TransportFuture<'a> {
+        Box::pin(async {
+            // So that others come while it is under way.
+            tokio::task::yield_now().await;
+            if self.is_down.load(Ordering::Relaxed) {
+                return Err(TransportError::new(Delivery::NotSent, "down"));
+            }
+            let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+            let body = json!({"code": 200, "data": {"token": [format!("token-{number}")]}});
+            Ok(http::Response::new(body.to_string()).into())
+        })
+    }
+}
+
+struct Setting {
+    mints: Arc<Mints>,
+    tokens: StorefrontTokens,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let mints = Arc::new(Mints::default());
+        let client = Client::builder()
+            .credentials(StoreAccess::new("abc123", "access").unwrap())
+            .transport(Arc::clone(&mints) as Arc<dyn Transport>)
+            .retry(RetryPolicy::none())
+            .build()
+            .unwrap();
+        Self {
+            mints,
+            tokens: StorefrontTokens::builder().client(client).build(),
+        }
+    }
+
+    fn mints(&self) -> u64 {
+        self.mints.count.load(Ordering::Relaxed)
+    }
+
+    /// Calls once, and says what each sending was done with.
+    async fn call(
+        &self,
+        mut answer: impl FnMut(&str) -> Answer<&'static str>,
+    ) -> (Result<&'static str, CallError<Infallible>>, Vec<String>) {
+        let sent = Mutex::new(Vec::new());
+        let result = self
+            .tokens
+            .call(customer(), |token| {
+                sent.lock().unwrap().push(token.expose_secret().to_owned());
+                let answer = answer(token.expose_secret());
+                async move { Ok(answer) }
+            })
+            .await;
+        (result, sent.into_inner().unwrap())
+    }
+}
+
+fn customer() -> CustomerId {
+    CustomerId::new(42).unwrap()
+}
+
+/// Refuses this token and takes every other one.
+fn but(refused: &'static str) -> impl FnMut(&str) -> Answer<&'static str> {
+    move |token| {
+        if token == refused {
+            Answer::Refused("no")
+        } else {
+            Answer::Accepted("yes")
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_is_made_once() {
+    let setting = Setting::new();
+    let (result, sent) = setting.call(but("none")).await;
+    assert_eq!((result.unwrap(), setting.mints()), ("yes", 1));
+    assert_eq!(sent, ["token-1"]);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_and_the_call_made_again() {
+    let setting = Setting::new();
+    let (result, sent) = setting.call(but("token-1")).await;
+    assert_eq!((result.unwrap(), setting.mints()), ("yes", 2));
+    assert_eq!(sent, ["token-1", "token-2"]);
+    // The next one has the good token.
+    let (_, sent) = setting.call(but("token-1")).await;
+    assert_eq!(sent, ["token-2"]);
+}
+
+#[tokio::test]
+async fn what_refuses_everybody_is_called_twice_and_takes_no_token_from_others() {
+    let setting = Setting::new();
+    let refuse = |_: &str| Answer::Refused("no");
+    let (result, sent) = setting.call(refuse).await;
+    assert_eq!((result.unwrap(), setting.mints()), ("no", 2));
+    assert_eq!(sent, ["token-1", "token-2"]);
+    // Again within the minute: once, and no mint. What takes the token still has it.
+    let (result, sent) = setting.call(refuse).await;
+    assert_eq!((result.unwrap(), setting.mints()), ("no", 2));
+    assert_eq!(sent, ["token-2"]);
+    let (result, sent) = setting.call(but("none")).await;
+    assert_eq!((result.unwrap(), sent), ("yes", vec!["token-2".to_owned()]));
+    assert_eq!(setting.tokens.metrics().invalidated, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_twice_is_not_and_its_token_is_replaced_all_the_same() {
+    let setting = Setting::new();
+    let (result, sent) = setting.call(|_| Answer::RefusedForGood("in part")).await;
+    assert_eq!((result.unwrap(), setting.mints()), ("in part", 1));
+    assert_eq!(sent, ["token-1"]);
+    assert!(setting.tokens.get_cached(customer()).is_none());
+    let (result, sent) = setting.call(but("token-1")).await;
+    assert_eq!((result.unwrap(), sent), ("yes", vec!["token-2".to_owned()]));
+}
+
+#[tokio::test]
+async fn errors_say_what_came_in_the_way() {
+    let setting = Setting::new();
+    setting.mints.is_down.store(true, Ordering::Relaxed);
+    let (result, sent) = setting.call(but("none")).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, CallError::Token(_)) && sent.is_empty());
+    assert_eq!(error.token_error().unwrap().kind(), ErrorKind::Connect);
+    assert!(
+        error.to_string().starts_with("nothing was sent: "),
+        "{error}"
+    );
+    assert!(std::error::Error::source(&error).is_some());
+
+    let setting = Setting::new();
+    setting.tokens.get(customer()).await.unwrap();
+    setting.mints.is_down.store(true, Ordering::Relaxed);
+    let (result, sent) = setting.call(but("token-1")).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, CallError::Renewal(_)) && sent.len() == 1);
+    assert_eq!(error.token_error().unwrap().kind(), ErrorKind::Connect);
+    assert!(error.to_string().contains("could not be had"), "{error}");
+    let flat = storefront_api::flattened(CallError::Renewal(error.token_error().unwrap().clone()));
+    assert_eq!(flat.kind(), ErrorKind::TokenRejected);
+    assert!(flat.is_retryable() && std::error::Error::source(&flat).is_some());
+
+    let setting = Setting::new();
+    let result: Result<(), _> = setting
+        .tokens
+        .call(customer(), |_| async {
+            Err(std::io::Error::other("the line is cut"))
+        })
+        .await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, CallError::Send(_)) && error.token_error().is_none());
+    assert_eq!(error.to_string(), "the line is cut");
+    assert_eq!(setting.tokens.metrics().invalidated, 0);
+}
+
+#[tokio::test]
+async fn a_thousand_calls_with_a_refused_token_are_one_mint_and_two_sendings_each_at_most() {
+    let setting = Setting::new();
+    setting.tokens.get(customer()).await.unwrap();
+    let most = AtomicUsize::new(0);
+    let calls = (0..1_000).map(|number| {
+        let sent = AtomicUsize::new(0);
+        let (setting, most) = (&setting, &most);
+        async move {
+            let result = setting
+                .tokens
+                .call(customer(), |token| {
+                    most.fetch_max(sent.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    async move {
+                        // They answer in an order of their own, long before and long after the mint.
+                        for _ in 0..number % 97 {
+                            tokio::task::yield_now().await;
+                        }
+                        Ok::<_, Infallible>(but("token-1")(token.expose_secret()))
+                    }
+                })
+                .await;
+            assert_eq!(result.unwrap(), "yes");
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!((setting.mints(), most.into_inner()), (2, 2));
+}
+
+/// What a service below the layer was sent: the token, and the body.
+type Sent = Arc<Mutex<Vec<(Option<String>, String)>>>;
+
+/// A service that refuses `token-1` in this way.
+fn refusing(
+    sent: &Sent,
+    refusal: fn() -> Response<Full<bytes::Bytes>>,
+) -> impl tower::Service<
+    Request<String>,
+    Response = Response<Full<bytes::Bytes>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    let sent = Arc::clone(sent);
+    service_fn(move |request: Request<String>| {
+        let token = request.headers().get(header::AUTHORIZATION).map(|value| {
+            assert!(value.is_sensitive());
+            value
+                .to_str()
+                .unwrap()
+                .trim_start_matches("Bearer ")
+                .to_owned()
+        });
+        assert!(request.extensions().get::<TokenRequest>().is_none());
+        let reply = if token.as_deref() == Some("token-1") {
+            refusal()
+        } else {
+            Response::new(Full::from(r#"{"data": {"ok": true}}"#))
+        };
+        sent.lock().unwrap().push((token, request.into_body()));
+        async move { Ok(reply) }
+    })
+}
+
+fn by_status(status: StatusCode) -> Response<Full<bytes::Bytes>> {
+    let mut reply = Response::new(Full::from("no"));
+    *reply.status_mut() = status;
+    reply
+}
+
+fn by_graphql(body: &Value) -> Response<Full<bytes::Bytes>> {
+    Response::builder()
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_string()))
+        .unwrap()
+}
+
+fn refusal_of_graphql() -> Response<Full<bytes::Bytes>> {
+    by_graphql(&json!({"data": null, "errors": [{"message": "JWT verification failed"}]}))
+}
+
+fn request(uri: &str) -> Request<String> {
+    Request::post(uri)
+        .header("authorization", "Bearer of somebody else")
+        .extension(TokenRequest::new(customer()))
+        .body("a body".to_owned())
+        .unwrap()
+}
+
+const GRAPHQL: &str = "https://api-b2b.bigcommerce.com/graphql";
+const REST: &str = "https://api-b2b.bigcommerce.com/api/v3/io/orders";
+
+async fn text<B: http_body::Body<Error: std::fmt::Debug>>(reply: Response<B>) -> String {
+    let body = reply.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// Sends one request through the layer: its status and body, and what came to be sent.
+async fn through(
+    setting: &Setting,
+    request: Request<String>,
+    refusal: fn() -> Response<Full<bytes::Bytes>>,
+) -> (u16, String, Vec<(Option<String>, String)>) {
+    let sent = Sent::default();
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let service = layer.layer(refusing(&sent, refusal));
+    let reply = service.oneshot(request).await.unwrap();
+    let status = reply.status().as_u16();
+    let body = text(reply).await;
+    (
+        status,
+        body,
+        Arc::into_inner(sent).unwrap().into_inner().unwrap(),
+    )
+}
+
+fn tokens_of(sent: &[(Option<String>, String)]) -> Vec<&str> {
+    sent.iter()
+        .map(|(token, body)| {
+            assert_eq!(body, "a body");
+            token.as_deref().unwrap_or("none")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_layer_heals_a_401_and_what_graphql_says_under_a_200() {
+    let unauthorized = || by_status(StatusCode::UNAUTHORIZED);
+    for (uri, refusal) in [
+        (REST, unauthorized as fn() -> _),
+        (GRAPHQL, unauthorized),
+        (GRAPHQL, refusal_of_graphql),
+        (
+            "https://api-b2b.bigcommerce.com/v2/graphql/?a=b",
+            refusal_of_graphql,
+        ),
+    ] {
+        let setting = Setting::new();
+        let (status, body, sent) = through(&setting, request(uri), refusal).await;
+        assert_eq!(
+            (status, body.as_str()),
+            (200, r#"{"data": {"ok": true}}"#),
+            "{uri}"
+        );
+        assert_eq!(tokens_of(&sent), ["token-1", "token-2"]);
+        assert_eq!(setting.mints(), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_layer_leaves_alone_what_is_no_refusal() {
+    let forbidden = || by_status(StatusCode::FORBIDDEN);
+    let moved = || by_status(StatusCode::TEMPORARY_REDIRECT);
+    let hidden = || {
+        let mut reply = refusal_of_graphql();
+        *reply.status_mut() = StatusCode::FORBIDDEN;
+        reply
+    };
+    let in_text = || Response::new(refusal_of_graphql().into_body());
+    for (uri, refusal, status) in [
+        (GRAPHQL, forbidden as fn() -> _, 403),
+        (GRAPHQL, moved, 307),
+        (GRAPHQL, hidden, 403),
+        (GRAPHQL, in_text, 200),
+        // No GraphQL is spoken there.
+        (REST, refusal_of_graphql, 200),
+        (
+            "https://api-b2b.bigcommerce.com/graphql/schema",
+            refusal_of_graphql,
+            200,
+        ),
+    ] {
+        let setting = Setting::new();
+        let (got, body, sent) = through(&setting, request(uri), refusal).await;
+        assert_eq!(got, status, "{uri}");
+        assert_eq!(body, text(refusal()).await);
+        assert_eq!(tokens_of(&sent), ["token-1"]);
+        assert_eq!(setting.tokens.metrics().invalidated, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_layer_does_not_do_twice_what_was_done_in_part() {
+    let setting = Setting::new();
+    let in_part = || {
+        by_graphql(&json!({
+            "data": {"order": {"id": 7}, "me": null},
+            "errors": [{"message": "expired", "extensions": {"code": 40101}}],
+        }))
+    };
+    let (status, body, sent) = through(&setting, request(GRAPHQL), in_part).await;
+    assert_eq!((status, body.contains("\"id\":7")), (200, true));
+    assert_eq!(tokens_of(&sent), ["token-1"]);
+    assert_eq!(setting.tokens.metrics().invalidated, 1);
+}
+
+#[tokio::test]
+async fn the_layer_sends_no_token_where_none_was_asked_for_or_allowed() {
+    let setting = Setting::new();
+    let unauthorized = || by_status(StatusCode::UNAUTHORIZED);
+    let guest = Request::post("https://elsewhere.example/")
+        .body("a body".to_owned())
+        .unwrap();
+    let (status, _, sent) = through(&setting, guest, unauthorized).await;
+    assert_eq!((status, tokens_of(&sent)), (200, vec!["none"]));
+
+    let sent = Sent::default();
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    for uri in [
+        "https://elsewhere.example/graphql",
+        "http://api-b2b.bigcommerce.com/graphql",
+        "/graphql",
+    ] {
+        let service = layer.layer(refusing(&sent, unauthorized));
+        let error = service.oneshot(request(uri)).await.unwrap_err();
+        assert_eq!(
+            error.token_error().unwrap().kind(),
+            ErrorKind::InvalidInput,
+            "{uri}"
+        );
+    }
+    assert!(sent.lock().unwrap().is_empty());
+    assert_eq!(setting.mints(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_sent_twice_is_sent_once() {
+    let sent = Sent::default();
+    let unauthorized = || by_status(StatusCode::UNAUTHORIZED);
+
+    let setting = Setting::new();
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let service = layer.never_repeating().layer(refusing(&sent, unauthorized));
+    let reply = service.oneshot(request(REST)).await.unwrap();
+    assert_eq!((reply.status().as_u16(), setting.mints()), (401, 1));
+    assert_eq!(tokens_of(&sent.lock().unwrap()), ["token-1"]);
+
+    for (can, expected) in [(true, 200), (false, 401)] {
+        let setting = Setting::new();
+        let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+        let layer = layer.repeat_by(move |body: &String| can.then(|| body.clone()));
+        let service = layer.layer(refusing(&sent, unauthorized));
+        let reply = service.oneshot(request(REST)).await.unwrap();
+        assert_eq!(reply.status().as_u16(), expected);
+        // The token is replaced for the next one all the same.
+        assert_eq!(setting.tokens.metrics().invalidated, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_layer_waits_for_what_is_below_it_each_time_it_sends() {
+    /// Ready for one call, and then not before it is asked twice.
+    #[derive(Clone, Default)]
+    struct Fussy {
+        asked: Arc<AtomicUsize>,
+        is_ready: bool,
+    }
+
+    impl tower::Service<Request<String>> for Fussy {
+        type Response = Response<Full<bytes::Bytes>>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(
+            &mut self,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Infallible>> {
+            if !self.is_ready && self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+                context.waker().wake_by_ref();
+                return std::task::Poll::Pending;
+            }
+            self.is_ready = true;
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<String>) -> Self::Future {
+            assert!(std::mem::take(&mut self.is_ready), "it was not ready");
+            let is_old = request.headers()[header::AUTHORIZATION] == "Bearer token-1";
+            std::future::ready(Ok(if is_old {
+                by_status(StatusCode::UNAUTHORIZED)
+            } else {
+                Response::new(Full::from("yes"))
+            }))
+        }
+    }
+
+    let setting = Setting::new();
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let mut service = layer.layer(Fussy::default());
+    for _ in 0..2 {
+        let reply = service.ready().await.unwrap().call(request(REST)).await;
+        assert_eq!(text(reply.unwrap()).await, "yes");
+    }
+}
+
+/// Method, URI, headers and body of a request.
+type Received = (Method, String, HeaderMap, String);
+
+/// A data API on a socket that refuses `token-1`, and what it was sent.
+struct Api {
+    address: String,
+    sent: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Api {
+    async fn start(reply: fn(&str, &str) -> Response<axum::body::Body>) -> Self {
+        let sent = Arc::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let handler = move |State(sent): State<Arc<Mutex<Vec<Received>>>>,
+                            request: Request<axum::body::Body>| async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let token = parts.headers.get(header::AUTHORIZATION).map(|value| {
+                value
+                    .to_str()
+                    .unwrap()
+                    .trim_start_matches("Bearer ")
+                    .to_owned()
+            });
+            let reply = reply(parts.uri.path(), token.as_deref().unwrap_or("none"));
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            sent.lock()
+                .unwrap()
+                .push((parts.method, parts.uri.to_string(), parts.headers, body));
+            reply
+        };
+        let router = Router::new()
+            .fallback(handler)
+            .with_state(Arc::clone(&sent));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, sent }
+    }
+
+    fn client(&self, setting: &Setting) -> StorefrontApi {
+        StorefrontApi::builder()
+            .tokens(setting.tokens.clone())
+            .base_url(&self.address)
+            .build()
+            .unwrap()
+    }
+
+    fn tokens(&self) -> Vec<String> {
+        let sent = self.sent.lock().unwrap();
+        let token =
+            |headers: &HeaderMap| headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
+        sent.iter()
+            .map(|(_, _, headers, _)| token(headers))
+            .collect()
+    }
+}
+
+fn reply(status: u16, body: impl ToString) -> Response<axum::body::Body> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .header("x-request-id", "request-7")
+        .header("retry-after", "7")
+        .body(axum::body::Body::from(body.to_string()))
+        .unwrap()
+}
+
+fn refusing_the_first(_: &str, token: &str) -> Response<axum::body::Body> {
+    if token == "token-1" {
+        reply(
+            200,
+            json!({"errors": [{"message": "expired", "extensions": {"code": 40101}}], "data": null}),
+        )
+    } else {
+        reply(200, json!({"data": {"company": "ours"}}))
+    }
+}
+
+#[tokio::test]
+async fn graphql_is_called_with_a_token_and_healed() {
+    let (setting, api) = (Setting::new(), Api::start(refusing_the_first).await);
+    let answer = api
+        .client(&setting)
+        .graphql(customer(), "query Q { company }")
+        .variables(json!({"a": 1}))
+        .operation_name("Q")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.data(), Some(&json!({"company": "ours"})));
+    assert_eq!(answer.meta().request_id.as_deref(), Some("request-7"));
+    assert_eq!(api.tokens(), ["Bearer token-1", "Bearer token-2"]);
+    let sent = api.sent.lock().unwrap();
+    let (method, uri, headers, body) = &sent[1];
+    assert_eq!((method, uri.as_str()), (&Method::POST, "/graphql"));
+    assert_eq!(headers["content-type"], "application/json");
+    let agent = headers["user-agent"].to_str().unwrap();
+    assert!(agent.starts_with("bigcommerce-b2b-auth-rust/"), "{agent}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        body,
+        json!({"query": "query Q { company }", "variables": {"a": 1}, "operationName": "Q"})
+    );
+}
+
+#[tokio::test]
+async fn what_is_refused_twice_is_an_error_and_what_is_no_reply_as_well() {
+    for (answer, kind) in [
+        (
+            (|_, _| reply(401, "{}")) as fn(&str, &str) -> _,
+            ErrorKind::TokenRejected,
+        ),
+        (
+            |_, _| {
+                reply(
+                    200,
+                    json!({"errors": [{"message": "JWT verification failed"}]}),
+                )
+            },
+            ErrorKind::TokenRejected,
+        ),
+        (
+            |_, _| reply(403, json!({"message": "not yours"})),
+            ErrorKind::Forbidden,
+        ),
+        (|_, _| reply(404, "{}"), ErrorKind::NotFound),
+        (|_, _| reply(418, "{}"), ErrorKind::Rejected),
+        (|_, _| reply(429, "{}"), ErrorKind::RateLimited),
+        (|_, _| reply(503, "{}"), ErrorKind::Server),
+        (|_, _| reply(307, ""), ErrorKind::Redirected),
+        (|_, _| reply(200, "<html>"), ErrorKind::UnexpectedReply),
+        (
+            |_, _| reply(200, "x".repeat(2_000)),
+            ErrorKind::ReplyTooLarge,
+        ),
+    ] {
+        let (setting, api) = (Setting::new(), Api::start(answer).await);
+        let client = StorefrontApi::builder()
+            .tokens(setting.tokens.clone())
+            .base_url(&api.address)
+            .longest_reply(1_000)
+            .build()
+            .unwrap();
+        let error = client
+            .graphql(customer(), "{ a }")
+            .send()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.request_id(), Some("request-7"));
+        let is_refusal = kind == ErrorKind::TokenRejected;
+        assert_eq!(api.tokens().len(), if is_refusal { 2 } else { 1 });
+        assert_eq!(error.is_retryable(), kind == ErrorKind::RateLimited);
+        let is_late = matches!(kind, ErrorKind::RateLimited | ErrorKind::Server);
+        assert_eq!(
+            error.retry_after(),
+            is_late.then_some(Duration::from_secs(7))
+        );
+        let may_be_done = matches!(
+            kind,
+            ErrorKind::Server
+                | ErrorKind::Redirected
+                | ErrorKind::UnexpectedReply
+                | ErrorKind::ReplyTooLarge
+        );
+        assert_eq!(error.may_have_been_applied(), may_be_done, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn no_message_repeats_the_token() {
+    let api =
+        Api::start(|_, token| reply(403, json!({"message": format!("{token} is not yours")})))
+            .await;
+    let error = api
+        .client(&Setting::new())
+        .graphql(customer(), "{ a }")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.message(), Some("[REDACTED] is not yours"));
+}
+
+#[tokio::test]
+async fn rest_is_called_with_a_token_and_healed_and_any_status_handed_over() {
+    let answer = |path: &str, token: &str| match (path, token) {
+        ("/moved", _) => {
+            let mut reply = reply(307, "");
+            reply
+                .headers_mut()
+                .insert("location", "/elsewhere".parse().unwrap());
+            reply
+        }
+        (_, "token-1") => reply(401, "no"),
+        _ => reply(403, "not yours"),
+    };
+    let (setting, api) = (Setting::new(), Api::start(answer).await);
+    let client = api.client(&setting);
+    let request = client
+        .request(Method::PUT, "/api/v3/io/orders")
+        .body("a body");
+    let reply = client.send(customer(), request).await.unwrap();
+    assert_eq!(reply.status(), 403);
+    assert_eq!(reply.text().await.unwrap(), "not yours");
+    assert_eq!(api.tokens(), ["Bearer token-1", "Bearer token-2"]);
+    {
+        let sent = api.sent.lock().unwrap();
+        for (method, uri, _, body) in sent.iter() {
+            assert_eq!(
+                (method, uri.as_str(), body.as_str()),
+                (&Method::PUT, "/api/v3/io/orders", "a body")
+            );
+        }
+    }
+    // A redirect is handed over, and not followed.
+    let reply = client
+        .send(customer(), client.request(Method::GET, "moved"))
+        .await
+        .unwrap();
+    assert_eq!((reply.status().as_u16(), api.tokens().len()), (307, 3));
+}
+
+#[tokio::test]
+async fn a_body_that_is_a_stream_is_sent_once() {
+    let (setting, api) = (Setting::new(), Api::start(|_, _| reply(401, "no")).await);
+    let client = api.client(&setting);
+    let body = reqwest::Body::wrap(Full::new(bytes::Bytes::from("a body")));
+    let request = client.request(Method::POST, "/upload").body(body);
+    let reply = client.send(customer(), request).await.unwrap();
+    assert_eq!((reply.status().as_u16(), api.tokens().len()), (401, 1));
+    assert_eq!(setting.tokens.metrics().invalidated, 1);
+}
+
+#[tokio::test]
+async fn a_token_goes_nowhere_else() {
+    let (setting, api) = (Setting::new(), Api::start(|_, _| reply(200, "yes")).await);
+    let other = Api::start(|_, _| reply(200, "yes")).await;
+    let client = api.client(&setting);
+    let request = client.request(Method::GET, &format!("{}/a", other.address));
+    let error = client.send(customer(), request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains(&other.address), "{error}");
+    let error = client
+        .send(customer(), client.request(Method::GET, "no://where"))
+        .await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!((setting.mints(), other.sent.lock().unwrap().len()), (0, 0));
+
+    let allowed = StorefrontApi::builder()
+        .tokens(setting.tokens.clone())
+        .base_url(&api.address)
+        .also_allowed(AllowedOrigins::only(&other.address).unwrap())
+        .user_agent_suffix("shop/1.0")
+        .build()
+        .unwrap();
+    let request = allowed.request(Method::GET, &format!("{}/a", other.address));
+    assert!(
+        allowed
+            .send(customer(), request)
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    let request = allowed
+        .request(Method::GET, "/b")
+        .header("user-agent", "my own");
+    allowed.send(customer(), request).await.unwrap();
+    let agent = |api: &Api| {
+        api.sent.lock().unwrap()[0].2["user-agent"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(agent(&other).ends_with(" shop/1.0"));
+    assert_eq!(agent(&api), "my own");
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_or_read_in_time_is_told_without_the_url() {
+    let setting = Setting::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let client = |timeout| {
+        StorefrontApi::builder()
+            .tokens(setting.tokens.clone())
+            .base_url(&address)
+            .timeout(timeout)
+            .build()
+            .unwrap()
+    };
+    let get = |client: StorefrontApi| async move {
+        let request = client.request(Method::GET, "/secret-path");
+        let error = client.send(customer(), request).await.unwrap_err();
+        let texts = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+        assert!(!texts.contains("secret-path"), "{texts}");
+        error
+    };
+    // It listens, and never answers.
+    let error = get(client(Duration::from_millis(50))).await;
+    assert_eq!(
+        (error.kind(), error.may_have_been_applied()),
+        (ErrorKind::Timeout, true)
+    );
+    // It hangs up.
+    let hang_up = tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await);
+        }
+    });
+    let error = get(client(Duration::from_secs(20))).await;
+    assert_eq!(
+        (error.kind(), error.may_have_been_applied()),
+        (ErrorKind::Interrupted, true)
+    );
+    hang_up.abort();
+    let _ = hang_up.await;
+    // There is nobody.
+    let error = get(client(Duration::from_secs(20))).await;
+    assert_eq!(
+        (error.kind(), error.may_have_been_applied()),
+        (ErrorKind::Connect, false)
+    );
+    assert!(error.is_retryable());
+}
+
+#[test]
+fn a_client_is_not_built_for_a_place_that_is_none() {
+    let setting = Setting::new();
+    for (url, reason) in [
+        ("api-b2b.bigcommerce.com", "absolute"),
+        ("http://api.example", "in the clear"),
+        ("https://api.example/?a=b", "a query"),
+        ("https://api.example/#a", "a query"),
+    ] {
+        let built: Result<_, Error> = StorefrontApi::builder()
+            .tokens(setting.tokens.clone())
+            .base_url(url)
+            .build();
+        let error = built.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let client = StorefrontApi::builder()
+        .tokens(setting.tokens.clone())
+        .base_url("http://127.0.0.1:9/shop/")
+        .graphql_path("b2b/graphql")
+        .build()
+        .unwrap();
+    let request = client.request(Method::GET, "/a").build().unwrap();
+    assert_eq!(request.url().as_str(), "http://127.0.0.1:9/shop/a");
+    assert!(format!("{client:?}").contains("http://127.0.0.1:9/shop"));
+    let layer = TokenLayer::new(setting.tokens, AllowedOrigins::bigcommerce());
+    assert!(format!("{layer:?}").contains("api-b2b"));
+}
