@@ -35,6 +35,13 @@ const STORE_PATIENCE: Duration = Duration::from_millis(100);
 /// How much longer a lease lasts than the mint that it is for may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// A token says in whole seconds when it is over, and nothing else that would change: within one of them the service may well
+/// sign the very token again that was refused.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// What was asked for this short a time ago may be of the same second, however long the request took.
+const YOUNG: Duration = Duration::from_secs(5);
+
 /// One fetch of one token.
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
@@ -176,8 +183,9 @@ impl Fetch {
 
     /// Mints. A token that is older than one that was refused meanwhile, or that one again, is not taken.
     async fn mint(&self, urgency: UrgencyWatch, ends_at: Option<Instant>) -> Fetched {
-        // Minted once more when what came had been asked for before the refusal.
-        for _ in 0..2 {
+        let mut may_be_older = true;
+        let mut may_wait = true;
+        loop {
             let refused_before = self.shared.rejections.newest(&self.key, self.now());
             let mut entry = self.mint_once(urgency.clone(), ends_at).await?;
             if let Some(moment) = refused_before {
@@ -194,6 +202,18 @@ impl Fetch {
                 return Ok((self.keep(entry), TokenSource::Minted));
             }
             if self.shared.rejections.is_same(&self.key, &entry, now) {
+                let is_young = refused_before.is_some_and(|asked_for| {
+                    asked_for.plus(YOUNG).is_after(Tick::of(now.monotonic))
+                });
+                if !may_wait || !is_young {
+                    break;
+                }
+                may_wait = false;
+                self.shared.clock.sleep(A_SECOND).await;
+            } else if may_be_older {
+                // What came had been asked for before the refusal.
+                may_be_older = false;
+            } else {
                 break;
             }
         }
