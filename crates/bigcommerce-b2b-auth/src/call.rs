@@ -47,8 +47,8 @@ const NOTHING: &[u8] = b"{}";
 /// How far a call has come, for those who run it and may want to give it up.
 #[derive(Debug, Default)]
 pub(crate) struct Effort {
-    /// Whether anything was sent.
-    sent: AtomicBool,
+    /// How many attempts were sent.
+    sent: AtomicU32,
     /// Whether it had to wait for the store's budget.
     waited: AtomicBool,
 }
@@ -56,6 +56,11 @@ pub(crate) struct Effort {
 #[cfg(feature = "tokens")]
 impl Effort {
     pub(crate) fn has_sent(&self) -> bool {
+        self.sent() > 0
+    }
+
+    /// How many attempts were sent so far.
+    pub(crate) fn sent(&self) -> u32 {
         self.sent.load(Ordering::Relaxed)
     }
 
@@ -345,7 +350,7 @@ impl Call {
     ) -> Result<Accepted, Failed> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(effort) = &self.effort {
-            effort.sent.store(true, Ordering::Relaxed);
+            effort.sent.fetch_add(1, Ordering::Relaxed);
         }
         let clock = &self.shared.clock;
         let began = clock.instant();

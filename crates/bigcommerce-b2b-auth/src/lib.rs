@@ -264,5 +264,6 @@ pub use tokens::contract as store_contract;
 pub use tokens::{
     Capacity, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken, MemoryTokenStore, Put,
     StoreError, StoreFuture, StoreKey, StoredToken, StorefrontTokens, StorefrontTokensBuilder,
-    TokenMetrics, TokenRequest, TokenStore, storefront_tokens_builder,
+    TokenMetrics, TokenRequest, TokenStore, Warm, WarmOutcome, WarmProgress, Warmed, Warming,
+    WarmingControl, storefront_tokens_builder,
 };

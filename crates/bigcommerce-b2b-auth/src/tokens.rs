@@ -3,7 +3,7 @@
 //!
 //! What lives where: `access.rs` what an access does that is no hit, `cache.rs` the bounded map, `entry.rs` a token and its life, `moments.rs` when it is renewed, `flight.rs`
 //! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` and `rejections.rs` what is remembered, `store.rs` the
-//! seam for a store that a fleet shares.
+//! seam for a store that a fleet shares, `warm.rs` fetching before anybody asks.
 
 mod access;
 mod cache;
@@ -21,6 +21,7 @@ mod rejections;
 mod request;
 mod store;
 mod sync;
+mod warm;
 
 use std::{
     collections::HashMap,
@@ -47,6 +48,7 @@ pub use self::{
         Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey,
         StoredToken, TokenStore,
     },
+    warm::{Warm, WarmOutcome, WarmProgress, Warmed, Warming, WarmingControl},
 };
 use self::{
     cache::TokenCache,

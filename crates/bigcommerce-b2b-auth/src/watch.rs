@@ -204,6 +204,8 @@ pub enum FetchCause {
     Blocking,
     /// The one before it was refused.
     Forced,
+    /// It is fetched before anybody asks for it: [`StorefrontTokens::warm`](crate::StorefrontTokens::warm).
+    Warm,
 }
 
 #[cfg(feature = "tokens")]
@@ -214,6 +216,7 @@ impl FetchCause {
             Self::Soft => "soft",
             Self::Blocking => "blocking",
             Self::Forced => "forced",
+            Self::Warm => "warm",
         }
     }
 }

@@ -65,7 +65,14 @@ impl StorefrontTokens {
             }
             Some((Phase::Over, _)) | None => {
                 self.shared.counters.misses.one();
-                return self.fetch_and_wait(key, access_token, None, ends_at).await;
+                let errand = Errand {
+                    access_token,
+                    urgency: Urgency::Cold,
+                    cause: FetchCause::Cold,
+                    old: None,
+                    effort: Arc::default(),
+                };
+                return self.fetch_and_wait(key, errand, ends_at).await;
             }
         };
         self.shared.counters.hits.one();
@@ -98,14 +105,14 @@ impl StorefrontTokens {
         if !self.has_budget_to_spare() {
             return put_off(a_moment);
         }
-        let wish = Wish {
+        let errand = Errand {
             access_token,
             urgency: Urgency::Background,
             cause: FetchCause::Soft,
             old: Some(Arc::clone(entry)),
-            slot: Some(slot),
+            effort: Arc::default(),
         };
-        if self.board(key, wish).is_err() {
+        if self.board(key, errand, Some(slot)).is_err() {
             put_off(a_moment);
         }
     }
@@ -140,8 +147,14 @@ impl StorefrontTokens {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        let old = Some(Arc::clone(&entry));
-        let error = match self.fetch_and_wait(key, access_token, old, patience).await {
+        let errand = Errand {
+            access_token,
+            urgency: Urgency::Renewal,
+            cause: FetchCause::Blocking,
+            old: Some(Arc::clone(&entry)),
+            effort: Arc::default(),
+        };
+        let error = match self.fetch_and_wait(key, errand, patience).await {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
@@ -158,19 +171,18 @@ impl StorefrontTokens {
     }
 
     /// The failure that is remembered of the customer or the store.
-    fn refusal(&self, key: &Key, now: ClockReading) -> Option<Error> {
+    pub(super) fn refusal(&self, key: &Key, now: ClockReading) -> Option<Error> {
         self.shared
             .failures
             .of(key, now)
             .or_else(|| self.store.breaker.refusal(now))
     }
 
-    /// Waits for a fetch that is under way, or for one that begins now. `old` is what it is to replace.
-    async fn fetch_and_wait(
+    /// Waits for a fetch that is under way, or for one that begins now.
+    pub(super) async fn fetch_and_wait(
         &self,
         key: Key,
-        access_token: Option<CustomerAccessToken>,
-        old: Option<Arc<Entry>>,
+        errand: Errand,
         ends_at: Option<Instant>,
     ) -> Result<ManagedToken, Error> {
         let mut has_vanished = false;
@@ -180,25 +192,11 @@ impl StorefrontTokens {
                 self.shared.counters.remembered_failures.one();
                 return Err(error);
             }
-            let cause = if self.shared.rejections.is_open(&key, now) {
-                FetchCause::Forced
-            } else if old.is_some() {
-                FetchCause::Blocking
-            } else {
-                FetchCause::Cold
-            };
-            let wish = Wish {
-                access_token: access_token.clone(),
-                urgency: if old.is_some() {
-                    Urgency::Renewal
-                } else {
-                    Urgency::Cold
-                },
-                cause,
-                old: old.clone(),
-                slot: None,
-            };
-            let mut seat = match self.board(key, wish)? {
+            let mut errand = errand.clone();
+            if self.shared.rejections.is_open(&key, now) {
+                errand.cause = FetchCause::Forced;
+            }
+            let mut seat = match self.board(key, errand, None)? {
                 Aboard::There(entry) => return Ok(ManagedToken { entry, key }),
                 Aboard::Seated(seat) => seat,
             };
@@ -254,7 +252,12 @@ impl StorefrontTokens {
     }
 
     /// A place on the flight of this key, which begins if there is none.
-    fn board(&self, key: Key, wish: Wish) -> Result<Aboard, Error> {
+    fn board(
+        &self,
+        key: Key,
+        errand: Errand,
+        slot: Option<BackgroundSlot>,
+    ) -> Result<Aboard, Error> {
         let runtime = match &self.shared.runtime {
             Some(runtime) => runtime.clone(),
             None => Handle::try_current().map_err(|_| {
@@ -267,17 +270,17 @@ impl StorefrontTokens {
         let second_look = || {
             let now = self.shared.clock.reading();
             let there = self.shared.cache.get(&key)?;
-            let is_new = match &wish.old {
+            let is_new = match &errand.old {
                 Some(old) => there.is_newer_than(old),
                 None => true,
             };
             (is_new && there.phase(now) != Phase::Over).then_some(there)
         };
-        let span = || watch::fetch_span(self.store.client.store_hash().as_str(), wish.cause);
+        let span = || watch::fetch_span(self.store.client.store_hash().as_str(), errand.cause);
         let boarding = self
             .shared
             .flights
-            .board(&key, wish.urgency, second_look, span);
+            .board(&key, errand.urgency, second_look, span);
         match boarding {
             Boarding::NoNeed(entry) => Ok(Aboard::There(entry)),
             Boarding::Joined(seat) => {
@@ -285,7 +288,7 @@ impl StorefrontTokens {
                 Ok(Aboard::Seated(seat))
             }
             Boarding::Began(seat, pilot) => {
-                self.take_off(&runtime, key, wish, pilot);
+                self.take_off(&runtime, key, errand, slot, pilot);
                 Ok(Aboard::Seated(seat))
             }
             Boarding::Closed => Err(self.shut_down()),
@@ -297,28 +300,36 @@ impl StorefrontTokens {
         &self,
         runtime: &Handle,
         key: Key,
-        wish: Wish,
+        errand: Errand,
+        slot: Option<BackgroundSlot>,
         pilot: Pilot<Key, Result<Arc<Entry>, Error>, Span>,
     ) {
         let counters = &self.shared.counters;
-        match wish.cause {
+        let Errand {
+            access_token,
+            urgency: _,
+            cause,
+            old,
+            effort,
+        } = errand;
+        match cause {
             FetchCause::Cold => counters.fetches_cold.one(),
             FetchCause::Soft => counters.fetches_soft.one(),
             FetchCause::Blocking => counters.fetches_blocking.one(),
             FetchCause::Forced => counters.fetches_forced.one(),
+            FetchCause::Warm => counters.fetches_warm.one(),
         }
-        let effort = Arc::new(Effort::default());
         let span = pilot.tag().clone();
         let fetch = Fetch {
             shared: Arc::clone(&self.shared),
             store: Arc::clone(&self.store),
             key,
-            customer_access_token: wish.access_token,
-            cause: wish.cause,
-            old: wish.old,
+            customer_access_token: access_token,
+            cause,
+            old,
             effort: Arc::clone(&effort),
             span: span.clone(),
-            slot: wish.slot,
+            slot,
         };
         let shared = Arc::clone(&self.shared);
         let flight = async move {
@@ -351,13 +362,16 @@ impl StorefrontTokens {
     }
 }
 
-/// What somebody wants of a flight.
-struct Wish {
-    access_token: Option<CustomerAccessToken>,
-    urgency: Urgency,
-    cause: FetchCause,
-    old: Option<Arc<Entry>>,
-    slot: Option<BackgroundSlot>,
+/// What somebody wants to have fetched, how urgently and why.
+#[derive(Clone)]
+pub(super) struct Errand {
+    pub(super) access_token: Option<CustomerAccessToken>,
+    pub(super) urgency: Urgency,
+    pub(super) cause: FetchCause,
+    /// What it is to replace.
+    pub(super) old: Option<Arc<Entry>>,
+    /// Told how far the fetch has come, if it is this errand that it begins for.
+    pub(super) effort: Arc<Effort>,
 }
 
 enum Aboard {

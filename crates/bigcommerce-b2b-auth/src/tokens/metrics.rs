@@ -28,6 +28,8 @@ pub struct TokenMetrics {
     pub fetches_blocking: u64,
     /// Fetches because the last token was refused.
     pub fetches_forced: u64,
+    /// Fetches before anybody had asked, by [`warm`](crate::StorefrontTokens::warm).
+    pub fetches_warm: u64,
     /// Fetches that ended without a token.
     pub fetches_failed: u64,
     /// Tokens that were minted.
@@ -90,7 +92,7 @@ macro_rules! counters {
 }
 
 counters! {
-    misses, joined, fetches_cold, fetches_soft, fetches_blocking, fetches_forced, fetches_failed, mints, from_shared_store,
+    misses, joined, fetches_cold, fetches_soft, fetches_blocking, fetches_forced, fetches_warm, fetches_failed, mints, from_shared_store,
     shared_store_errors, served_around, remembered_failures, renewals_put_off, budget_waits, puts, invalidated,
     invalidated_late, evicted_live, evicted_expired, swept,
 }
