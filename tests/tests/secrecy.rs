@@ -17,9 +17,10 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    CallOptions, Capacity, ChannelId, Client, CustomerAccessToken, CustomerId, Environment, Error,
-    LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret, StoreAccess, StoreError, StoreKey,
-    StoredToken, StorefrontTokens, TokenRequest, TokenStore,
+    AllowedOrigins, Answer, CallOptions, Capacity, ChannelId, Client, CustomerAccessToken,
+    CustomerId, Environment, Error, LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret,
+    StoreAccess, StoreError, StoreKey, StoredToken, StorefrontApi, StorefrontTokens, TokenLayer,
+    TokenRequest, TokenStore,
     watch::{
         AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, TokenEvictionEvent,
         TokenFetchEvent,
@@ -270,6 +271,103 @@ async fn manage_tokens(client: &Client, sandbox: &RunningSandbox, heard: &Heard)
     seen
 }
 
+/// The storefront's data APIs, called with managed tokens: refused, healed, failing with what was sent to them, and out of
+/// reach. The tokens that were sent are returned.
+async fn call_data_apis(client: &Client, heard: &Heard) -> Vec<String> {
+    let sent: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&sent);
+    let handler = move |request: http::Request<axum::body::Body>| {
+        let token = request.headers()["authorization"].to_str().unwrap();
+        let token = token.trim_start_matches("Bearer ").to_owned();
+        let mut seen = seen.lock().unwrap();
+        let first = seen.first().is_none_or(|first| *first == token);
+        seen.push(token.clone());
+        async move {
+            let body = if first {
+                r#"{"errors": [{"message": "JWT verification failed"}]}"#.to_owned()
+            } else {
+                // The token is repeated in data and in a message.
+                format!(
+                    r#"{{"data": "{token}", "errors": [{{"message": "{token} is not yours"}}]}}"#
+                )
+            };
+            let status = if request.uri().path() == "/graphql" {
+                200
+            } else {
+                403
+            };
+            http::Response::builder()
+                .status(status)
+                .header("content-type", "application/json")
+                .body(axum::body::Body::from(body))
+                .unwrap()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server =
+        tokio::spawn(
+            async move { axum::serve(listener, axum::Router::new().fallback(handler)).await },
+        );
+    let tokens = StorefrontTokens::builder().client(client.clone()).build();
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    // Of another kind than what is minted in the very second that it is refused in.
+    let login = client.log_in_storefront_user();
+    let login = login
+        .channel(ChannelId::DEFAULT)
+        .email(demo::CUSTOMER_EMAIL)
+        .password(demo::CUSTOMER_PASSWORD)
+        .name("data");
+    tokens.put(customer, &login.send().await.unwrap()).unwrap();
+    let api = |graphql_path: &str| {
+        StorefrontApi::builder()
+            .tokens(tokens.clone())
+            .base_url(&address)
+            .graphql_path(graphql_path)
+            .http(reqwest::Client::builder().connection_verbose(true))
+            .build()
+            .unwrap()
+    };
+    heard.debug((
+        api("graphql"),
+        TokenLayer::new(tokens.clone(), AllowedOrigins::bigcommerce()),
+    ));
+    let reply = api("graphql").graphql(customer, "{ company }").send().await;
+    heard.debug(&reply);
+    let error = api("elsewhere")
+        .graphql(customer, "{ company }")
+        .send()
+        .await
+        .unwrap_err();
+    heard.note(render(&error));
+    let request = api("graphql").request(reqwest::Method::GET, "/orders");
+    heard.debug(
+        api("graphql")
+            .send(customer, request)
+            .await
+            .unwrap()
+            .status(),
+    );
+    let refused: Result<(), _> = tokens
+        .call(customer, |token| {
+            heard.debug(&token);
+            async { Ok::<_, io::Error>(Answer::RefusedForGood(())) }
+        })
+        .await;
+    heard.debug(&refused);
+    server.abort();
+    let _ = server.await;
+    let error = api("graphql")
+        .graphql(customer, "{ company }")
+        .send()
+        .await
+        .unwrap_err();
+    heard.note(render(&error));
+    Arc::into_inner(sent)
+        .map(|sent| sent.into_inner().unwrap())
+        .unwrap_or_default()
+}
+
 /// Every fault of every call, and replies that repeat what was sent to them.
 async fn fail_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) {
     let caller = Caller::new(client.clone(), sandbox);
@@ -489,6 +587,11 @@ async fn no_planted_secret_comes_out_anywhere() {
         for token in manage_tokens(&client, &sandbox, &heard).await {
             planted.add("a managed token", &token);
         }
+        let sent = call_data_apis(&client, &heard).await;
+        assert!(sent.len() >= 4, "{}", sent.len());
+        for token in sent {
+            planted.add("a token that was sent", &token);
+        }
         fail_everything(&client, &sandbox, &heard).await;
         panic_with_everything(&client, &sandbox, &heard).await;
     }
@@ -508,6 +611,9 @@ async fn no_planted_secret_comes_out_anywhere() {
         "TokenFetchEvent",
         "TokenEvictionEvent",
         "ManagedToken",
+        "StorefrontApi",
+        "GraphqlReply",
+        "a token was refused",
         "panicked at",
         "[REDACTED]",
         "Sensitive",
