@@ -52,6 +52,39 @@
 //! # }
 //! ```
 //!
+//! **Calling the storefront's APIs** with them is one line more: [`StorefrontApi`] sends GraphQL and REST calls by `reqwest`,
+//! [`TokenLayer`] puts tokens on the requests of any `tower` service, and [`StorefrontTokens::call`] does the same for whatever
+//! you send with. A token that is refused, by a 401 or GraphQL's own way of saying so, is replaced once and the call made again.
+//!
+//! ```
+//! # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+//! use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, StorefrontApi, StorefrontTokens};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let sandbox = Sandbox::builder().start().await?;
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let storefront = format!("http://{}", listener.local_addr()?);
+//! # let answer = || async { (([("content-type", "application/json")]), r#"{"data": {"company": {"id": 7}}}"#) };
+//! # tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+//! # let client = Client::builder()
+//! #     .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?)
+//! #     .base_url(sandbox.base_url())
+//! #     .build()?;
+//! # let customer_id = demo::CUSTOMER_ID;
+//! let tokens = StorefrontTokens::builder().client(client).build();
+//! let api = StorefrontApi::builder()
+//!     .tokens(tokens)
+//! #   .base_url(storefront)
+//!     .build()?;
+//! let reply = api.graphql(CustomerId::new(customer_id)?, "{ company { id } }").send().await?;
+//! assert!(reply.errors().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Before they are needed**, [`StorefrontTokens::warm`] fetches the tokens of many customers within a share of the budget.
+//!
 //! # The six operations
 //! | call | needs | gives |
 //! |---|---|---|
@@ -90,7 +123,7 @@
 //! | `native-tls` | | TLS by the system's library: OpenSSL on Linux, with its headers to build; used in place of rustls where both are on |
 //! | `http2` | | HTTP/2 where the other side offers it, which is agreed on with TLS |
 //! | `blocking` | | `blocking::Client`, for programs without async |
-//! | `tokens` | yes | [`StorefrontTokens`], the cache of managed tokens |
+//! | `tokens` | yes | [`StorefrontTokens`], the cache of managed tokens, and what calls the storefront's APIs with them |
 //! | `store-contract` | | `store_contract`: tests that an implementation of [`TokenStore`] of your own can be held to |
 //!
 //! Without a TLS feature only plain http can be spoken.
