@@ -65,7 +65,7 @@
 //! # let sandbox = Sandbox::builder().start().await?;
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let storefront = format!("http://{}", listener.local_addr()?);
-//! # let answer = || async { (([("content-type", "application/json")]), r#"{"data": {"company": {"id": 7}}}"#) };
+//! # let answer = || async { (([("content-type", "application/json")]), r#"{"data": {"__typename": "Query"}}"#) };
 //! # tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
 //! # let client = Client::builder()
 //! #     .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?)
@@ -77,7 +77,7 @@
 //!     .tokens(tokens)
 //! #   .base_url(storefront)
 //!     .build()?;
-//! let reply = api.graphql(CustomerId::new(customer_id)?, "{ company { id } }").send().await?;
+//! let reply = api.graphql(CustomerId::new(customer_id)?, "{ __typename }").send().await?;
 //! assert!(reply.errors().is_empty());
 //! # Ok(())
 //! # }

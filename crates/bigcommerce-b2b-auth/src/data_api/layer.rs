@@ -52,7 +52,7 @@ use crate::{StorefrontTokens, TokenRequest};
 ///
 /// let request = Request::post("https://api-b2b.bigcommerce.com/graphql")
 ///     .extension(TokenRequest::new(CustomerId::new(demo::CUSTOMER_ID)?))
-///     .body(String::from(r#"{"query": "{ company { id } }"}"#))?;
+///     .body(String::from(r#"{"query": "{ __typename }"}"#))?;
 /// let reply = service.oneshot(request).await?;
 /// # assert_eq!(reply.status(), 200);
 /// # Ok(())

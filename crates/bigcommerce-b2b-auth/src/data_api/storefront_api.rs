@@ -40,13 +40,13 @@ const LONGEST_REPLY: usize = 8 * 1024 * 1024;
 ///
 /// let customer = CustomerId::new(42)?; // whoever your session says it is
 /// let reply = api
-///     .graphql(customer, "query Orders($first: Int) { allOrders(first: $first) { totalCount } }")
-///     .variables(json!({ "first": 10 }))
+///     .graphql(customer, "query Named($shown: Boolean!) { __typename @include(if: $shown) }") // or one of your own
+///     .variables(json!({ "shown": true }))
 ///     .send()
 ///     .await?;
 /// println!("{:?}", reply.data());
 ///
-/// let request = api.request(reqwest::Method::GET, "/api/v3/io/orders");
+/// let request = api.request(reqwest::Method::GET, "/path/of/an/endpoint");
 /// let reply = api.send(customer, request).await?;
 /// println!("{}", reply.status());
 /// # Ok(())
@@ -197,7 +197,7 @@ impl StorefrontApi {
 }
 
 impl StorefrontApi {
-    /// Starts a request for [`send`](Self::send): the path is one below the base URL, such as `/api/v3/io/orders`, or a whole
+    /// Starts a request for [`send`](Self::send): the path is one below the base URL, or a whole
     /// URL of an origin that is allowed.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let shared = &*self.0;
