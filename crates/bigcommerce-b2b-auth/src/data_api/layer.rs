@@ -146,7 +146,7 @@ pub struct RepeatNever;
 
 /// A body is sent twice by what a function makes of it.
 #[derive(Clone, Copy)]
-pub struct RepeatBy<F>(F);
+pub struct RepeatBy<F>(pub(super) F);
 
 impl<F> fmt::Debug for RepeatBy<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -100,6 +100,17 @@ fn but(refused: &'static str) -> impl FnMut(&str) -> Answer<&'static str> {
     }
 }
 
+#[test]
+fn answers_go_by_status_and_by_body() {
+    assert_eq!(Answer::by_status(401, 1), Answer::Refused(1));
+    for status in [200, 302, 400, 403, 500] {
+        assert_eq!(Answer::by_status(status, 1), Answer::Accepted(1));
+    }
+    let refusal = br#"{"errors": [{"message": "JWT verification failed"}]}"#;
+    assert_eq!(Answer::by_graphql(refusal, 1), Answer::Refused(1));
+    assert_eq!(Answer::by_graphql(b"{}", 1), Answer::Accepted(1));
+}
+
 #[tokio::test]
 async fn a_call_that_is_taken_is_made_once() {
     let setting = Setting::new();
@@ -475,6 +486,9 @@ async fn the_layer_waits_for_what_is_below_it_each_time_it_sends() {
     let setting = Setting::new();
     let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
     let mut service = layer.layer(Fussy::default());
+    let is_ready = service.ready();
+    let first_look = futures_util::FutureExt::now_or_never(is_ready);
+    assert!(first_look.is_none(), "what is below is not ready");
     for _ in 0..2 {
         let reply = service.ready().await.unwrap().call(request(REST)).await;
         assert_eq!(text(reply.unwrap()).await, "yes");
@@ -835,4 +849,10 @@ fn a_client_is_not_built_for_a_place_that_is_none() {
     assert!(format!("{client:?}").contains("http://127.0.0.1:9/shop"));
     let layer = TokenLayer::new(setting.tokens, AllowedOrigins::bigcommerce());
     assert!(format!("{layer:?}").contains("api-b2b"));
+    let service = layer.layer("what is below");
+    assert!(format!("{service:?}").contains("what is below"));
+    assert_eq!(
+        format!("{:?}", RepeatBy(|_: &String| None::<String>)),
+        "RepeatBy"
+    );
 }
