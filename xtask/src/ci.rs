@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::provenance::Origin;
 use crate::revisions::{self, VENDOR_FILES};
-use crate::{generate, import, long};
+use crate::{browser, generate, import, long};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ enum Work {
     Features,
     /// Tries the interleavings of the flights of managed tokens.
     Interleavings,
+    /// Uses the example `storefront` in a browser.
+    Browser,
     /// Compares the generated files with what generation gives.
     Generate,
     /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
@@ -53,6 +55,7 @@ const STEPS: &[(&str, Work)] = &[
         "quickstart",
         Work::Cargo(&["run", "--quiet", "--example", "quickstart"], None),
     ),
+    ("browser", Work::Browser),
     (
         "format",
         Work::Cargo(&["fmt", "--all", "--", "--check"], None),
@@ -169,6 +172,7 @@ impl Work {
             }
             Self::Features => format!("cargo {}, for each", lint_with("FEATURE").join(" ")),
             Self::Interleavings => "cargo xtask test interleavings".to_owned(),
+            Self::Browser => "cargo xtask test browser".to_owned(),
             Self::Generate => format!("{} --check", generate::COMMAND),
             Self::Import => newest_vendor_file(root).map_or_else(
                 || format!("(nothing to do: no {VENDOR_FILES})"),
@@ -188,6 +192,7 @@ impl Work {
             Self::Interleavings => {
                 long::interleavings(root, None).map_err(|error| Some(error.to_string()))
             }
+            Self::Browser => browser::run(root).map_err(|error| Some(error.to_string())),
             Self::Generate => generate::run(root, true)
                 .map(|_| ())
                 .map_err(|error| Some(error.to_string())),

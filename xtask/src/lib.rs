@@ -1,6 +1,7 @@
 //! The pipeline from the vendor's OpenAPI document to the generated client.
 //! `import` → `resolve`, `passes` → `overlay` → `passes` → `check` → `generate`; each module is one of these rooms.
 
+pub mod browser;
 pub mod canonical;
 pub mod check;
 pub mod ci;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
-use xtask::{ci, diff, generate, import, long, mutate, revisions};
+use xtask::{browser, ci, diff, generate, import, long, mutate, revisions};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -105,6 +105,8 @@ enum Test {
         #[arg(long)]
         iterations: Option<usize>,
     },
+    /// Use the example storefront in headless Chromium, as a step of CI does; needs Chromium
+    Browser,
     /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
     Fuzz {
         /// Only these of the targets envelope, headers and claims
@@ -207,6 +209,9 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
         Command::Test {
             what: Test::Interleavings { iterations },
         } => long::interleavings(root(), iterations)?,
+        Command::Test {
+            what: Test::Browser,
+        } => browser::run(root())?,
         Command::Test {
             what: Test::Fuzz { targets, seconds },
         } => long::fuzz(root(), &targets, seconds)?,
