@@ -12,7 +12,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -148,6 +148,26 @@ impl Chromium {
     pub(crate) fn events(&mut self) -> Vec<Value> {
         self.events.extend(self.from.try_iter());
         self.events.drain(..).collect()
+    }
+
+    /// Waits until it has told something. What it tells meanwhile, this too, is kept.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub(crate) fn wait_until_told(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) {
+        if self.events.iter().any(&is_it) {
+            return;
+        }
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let event = self.next(what);
+            let was_it = is_it(&event);
+            self.events.push_back(event);
+            if was_it {
+                return;
+            }
+        }
+        panic!("Chromium tells much, and nothing of {what}");
     }
 
     fn next(&self, method: &str) -> Value {

@@ -40,9 +40,22 @@ impl Page {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             page.ask(&format!("{domain}.enable"), json!({}));
         }
-        page.ask("Page.navigate", json!({ "url": url }));
-        page.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'");
+        page.ask("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
+        page.go_to(url);
         page
+    }
+
+    /// Loads an address in place of what is there, and waits until it is loaded.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub fn go_to(&mut self, url: &str) {
+        let begun = self.ask("Page.navigate", json!({ "url": url }));
+        assert_eq!(begun.get("errorText"), None, "{url}");
+        self.browser.wait_until_told("the load of a page", |event| {
+            let params = &event["params"];
+            params["name"] == "load" && params["loaderId"] == begun["loaderId"]
+        });
     }
 
     /// What an expression gives, with the promise awaited if it is one.
@@ -163,6 +176,12 @@ impl Page {
             Value::Array(cookies) => cookies,
             other => panic!("no list of cookies: {other}"),
         }
+    }
+
+    /// Puts a cookie of [`cookies`](Self::cookies) back, as whoever kept a copy would.
+    pub fn put_cookie(&mut self, cookie: &Value) {
+        let copy = json!({ "name": cookie["name"], "value": cookie["value"], "domain": cookie["domain"], "path": "/" });
+        self.ask("Network.setCookie", copy);
     }
 
     /// What a screen reader is told of each control: its role and its name.

@@ -45,7 +45,7 @@ fn a_shopper_logs_in_and_a_refused_token_is_healed_and_no_token_ever_seen() {
     page.wait_for_text("who", "Bea Buyer");
     assert_eq!(page.wait_for_text("customer", "101"), "101");
     assert_eq!(page.text("from"), "log in");
-    assert_eq!(page.focused(), "load");
+    page.wait_for("document.activeElement.id === 'load'");
 
     // An hour, counted down.
     page.wait_for(&format!("{LEFT} > 3500 && {LEFT} <= 3600"));
@@ -76,6 +76,7 @@ fn a_shopper_logs_in_and_a_refused_token_is_healed_and_no_token_ever_seen() {
     assert_ne!(page.text("until"), before.1);
     page.wait_for(&format!("{LEFT} > 86000"));
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    page.resize(1100, 740);
     page.screenshot(&root.join("target/browser/storefront.png"));
 
     // The session is in a cookie that scripts do not see.
@@ -92,11 +93,13 @@ fn a_shopper_logs_in_and_a_refused_token_is_healed_and_no_token_ever_seen() {
 
     // Logged in still after the page is loaded anew, and logged out for good. The browser forgets the bodies of what it leaves.
     page.seen();
-    page.evaluate("location.reload()");
+    page.go_to(shop.address());
     page.wait_for_text("who", "Bea Buyer");
     page.click("logout");
     page.wait_for("document.querySelector('#login-card').hidden === false");
     assert_eq!(page.cookies(), [] as [serde_json::Value; 0]);
+    page.put_cookie(cookie);
+    assert_eq!(page.cookies().len(), 1);
     let status = page.evaluate(
         "fetch('/api/orders', { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } })
            .then((reply) => reply.text().then(() => reply.status))",
