@@ -29,22 +29,24 @@ pub fn run(root: &Path) -> Result<(), Error> {
         message,
     };
     let named = std::env::var_os(VARIABLE);
-    let browser =
-        browser(named.as_deref()).map_err(|message| failed("chromium --version", Some(message)))?;
+    let browser = browser(named.as_deref())
+        .map_err(|message| failed("cargo xtask test browser", Some(message)))?;
     // Before the tests, so that their patience is not spent on a build.
-    let build = ["build", "--quiet", "--example", "storefront"];
-    let test = ["test", "--quiet", "--locked"];
-    for (folder, arguments) in [(".", &build[..]), ("tests/browser", &test[..])] {
-        let command = format!("cargo {}", arguments.join(" "));
+    for (folder, command) in [
+        ("", "cargo build --quiet --example storefront"),
+        ("tests/browser", "cargo test --quiet --locked"),
+    ] {
+        let arguments = command.split(' ').skip(1);
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
             .args(arguments)
             .current_dir(root.join(folder))
             .env(VARIABLE, &browser)
             .status()
-            .map_err(|error| failed(&command, Some(format!("cargo cannot be started: {error}"))))?;
+            .map_err(|error| failed(command, Some(format!("cargo cannot be started: {error}"))))?;
         if !status.success() {
-            return Err(failed(&command, Some(format!("in the folder {folder}"))));
+            let place = (!folder.is_empty()).then(|| format!("from the folder {folder}"));
+            return Err(failed(command, place));
         }
     }
     Ok(())

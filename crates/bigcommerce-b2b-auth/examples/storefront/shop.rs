@@ -160,10 +160,11 @@ async fn log_in(
     headers: HeaderMap,
     Json(login): Json<Login>,
 ) -> Result<impl IntoResponse, ShopError> {
+    let email = login.email.trim();
     let token = shop
         .client
         .log_in_storefront_user()
-        .email(login.email.as_str())
+        .email(email)
         .password(login.password)
         .name("storefront")
         .end_at(SystemTime::now() + LOGIN_TOKEN_LIFE)
@@ -173,9 +174,9 @@ async fn log_in(
     // Who that is, the shop's own table says. What the token says of itself is not verified, and decides nothing.
     let shopper = shop
         .shoppers
-        .get(&login.email.trim().to_lowercase())
+        .get(&email.to_lowercase())
         .ok_or(ShopError::WrongLogin)?;
-    shop.tokens.put(shopper.customer, &token)?;
+    shop.tokens.put(shopper.customer, &token)?; // when it comes to its end, the next one is minted by customer id
 
     if let Some(earlier) = SessionId::of_request(&headers) {
         shop.sessions.end(earlier);
