@@ -14,7 +14,7 @@ mod tests;
 
 pub use self::{
     graphql::{GraphqlError, GraphqlReply},
-    healing::{Answer, CallError},
+    healing::{Answer, CallError, TokenUse},
     layer::{RepeatBody, RepeatBy, RepeatClone, RepeatNever, TokenLayer, TokenService},
     origins::AllowedOrigins,
     peek::PeekedBody,

@@ -271,7 +271,7 @@ pub use credentials::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, Sto
 pub use data_api::{
     AllowedOrigins, Answer, CallError, CallGraphql, GraphqlError, GraphqlReply, PeekedBody,
     RepeatBody, RepeatBy, RepeatClone, RepeatNever, StorefrontApi, StorefrontApiBuilder,
-    TokenLayer, TokenService, storefront_api_builder,
+    TokenLayer, TokenService, TokenUse, storefront_api_builder,
 };
 pub use envelope::BodyCode;
 pub use environment::Environment;

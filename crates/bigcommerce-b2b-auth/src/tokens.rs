@@ -427,7 +427,15 @@ impl StorefrontTokens {
         Invalidation::Removed
     }
 
-    /// The same for a token that came back from a call: one that took the place of a refused one just now, and is refused as
+    /// Takes out what is kept for this customer, such as when he logs out: the next access fetches a token. It says whether
+    /// anything was there. The token itself stays valid, since the service has no way to end it; what a shared store keeps is
+    /// left there, and found again by the next access.
+    pub fn forget(&self, request: impl Into<TokenRequest>) -> bool {
+        let key = self.key(&request.into());
+        self.shared.cache.remove(&key)
+    }
+
+    /// [`invalidate`](Self::invalidate) for a token that came back from a call: one that took the place of a refused one just now, and is refused as
     /// well, is left where it is. One part of an API that refuses everybody must not take the customer's token from the others.
     pub(crate) fn refused(&self, token: &ManagedToken) -> Refusal {
         let ManagedToken { entry, key } = token;

@@ -8,15 +8,12 @@
 //! let orders: Orders = api.graphql(customer, QUERY).send().await?.into_data()?;
 //! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::Arc;
 
 use axum::http::{Request, Response, header};
 use bigcommerce_b2b_auth::{
-    AllowedOrigins, Answer, CallError, CustomerId, Error, PeekedBody, StorefrontTokens, TokenLayer,
-    TokenRequest,
+    AllowedOrigins, CallError, CustomerId, Error, PeekedBody, StorefrontTokens, TokenLayer,
+    TokenRequest, TokenUse,
 };
 use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, Serialize};
@@ -61,10 +58,6 @@ struct Orders {
     orders: Vec<Order>,
 }
 
-/// How often a request was sent. Extensions are kept when the layer sends it again, so that both times count here.
-#[derive(Clone, Default)]
-struct TimesSent(Arc<AtomicU32>);
-
 impl OrdersApi {
     /// The API at this URL: for the real one `https://api-b2b.bigcommerce.com/graphql`.
     pub(crate) fn new(
@@ -80,9 +73,6 @@ impl OrdersApi {
         let send = service_fn(move |request: Request<String>| {
             let http = http.clone();
             async move {
-                if let Some(TimesSent(count)) = request.extensions().get() {
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
                 let reply = http.execute(request.try_into()?).await?;
                 Ok::<_, reqwest::Error>(Response::from(reply))
             }
@@ -97,30 +87,34 @@ impl OrdersApi {
 
     /// The orders of a customer, and how often the call was sent: twice when its token was refused and replaced.
     pub(crate) async fn of(&self, customer: CustomerId) -> Result<(Vec<Order>, u32), ShopError> {
-        let sent = TimesSent::default();
         let request = Request::post(&*self.url)
             .header(header::CONTENT_TYPE, "application/json")
             .extension(TokenRequest::new(customer)) // whose token the layer puts on it
-            .extension(sent.clone())
             .body(json!({ "query": QUERY }).to_string())
             .map_err(ShopError::internal)?;
         let reply = self.service.clone().oneshot(request).await?;
         let status = reply.status();
+        let token_use = reply.extensions().get().copied();
         let body = Limited::new(reply.into_body(), LONGEST_REPLY)
             .collect()
             .await
             .map_err(ShopError::storefront)?
             .to_bytes();
         // The layer has done what it could: a refusal that comes through is of a token that was only just replaced.
-        if status == 401 || matches!(Answer::by_graphql(&body, ()), Answer::Refused(())) {
+        let Some(TokenUse {
+            sent,
+            is_refused: false,
+            ..
+        }) = token_use
+        else {
             return Err(ShopError::TokenRefused);
-        }
+        };
         let reply: Reply = serde_json::from_slice(&body)
             .map_err(|_| ShopError::storefront(format!("{status}, and no orders")))?;
         let data = reply
             .data
             .ok_or_else(|| ShopError::storefront(format!("{status}, and no data")))?;
-        Ok((data.orders, sent.0.load(Ordering::Relaxed)))
+        Ok((data.orders, sent))
     }
 }
 

@@ -193,6 +193,10 @@ async fn log_in(
 
 async fn log_out(State(shop): State<Shop>, headers: HeaderMap) -> impl IntoResponse {
     if let Some(id) = SessionId::of_request(&headers) {
+        if let Some(shopper) = shop.sessions.shopper(id, Instant::now()) {
+            // Another session of the shopper, if there is one, fetches a token of its own.
+            shop.tokens.forget(shopper.customer);
+        }
         shop.sessions.end(id);
     }
     (

@@ -16,6 +16,7 @@ pub struct GraphqlReply {
     data: Option<Value>,
     errors: Vec<GraphqlError>,
     meta: ReplyMeta,
+    times_sent: u32,
 }
 
 /// An error that GraphQL reports.
@@ -54,7 +55,23 @@ impl GraphqlReply {
                 meta,
             ));
         }
-        Ok(Self { data, errors, meta })
+        Ok(Self {
+            data,
+            errors,
+            meta,
+            times_sent: 1,
+        })
+    }
+
+    /// The same, of a call that was sent so often.
+    pub(super) fn sent(self, times_sent: u32) -> Self {
+        Self { times_sent, ..self }
+    }
+
+    /// How often the call was sent: 2 when its token was refused and replaced.
+    #[must_use]
+    pub fn times_sent(&self) -> u32 {
+        self.times_sent
     }
 
     /// What was asked for, as far as it came. `None` when nothing did.

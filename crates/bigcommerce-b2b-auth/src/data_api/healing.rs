@@ -3,7 +3,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{Error, ManagedToken, StorefrontTokens, TokenRequest, tokens::Refusal};
+use crate::{Error, ErrorKind, ManagedToken, StorefrontTokens, TokenRequest, tokens::Refusal};
 
 /// What a data API answered to a call with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,17 @@ impl<T> Answer<T> {
     }
 }
 
+/// How a call came by its reply: in the extensions of each that a [`TokenLayer`](crate::TokenLayer) or
+/// [`StorefrontApi::send`](crate::StorefrontApi::send) hands over for a call with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenUse {
+    /// How often the call was sent: 2 when its token was refused and replaced.
+    pub sent: u32,
+    /// Whether the reply refuses the token that it was sent with at last.
+    pub is_refused: bool,
+}
+
 /// Why a call with a token did not come to a reply.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -92,6 +103,22 @@ impl<E: StdError + 'static> StdError for CallError<E> {
         match self {
             Self::Token(error) | Self::Renewal(error) => Some(error),
             Self::Send(error) => error.source(),
+        }
+    }
+}
+
+/// The error of the SDK's own kind. A renewal that failed is [`ErrorKind::TokenRejected`], with its own error as the source.
+impl From<CallError<Error>> for Error {
+    fn from(error: CallError<Error>) -> Self {
+        match error {
+            CallError::Token(error) | CallError::Send(error) => error,
+            CallError::Renewal(error) => Error::of_data_api(
+                ErrorKind::TokenRejected,
+                "the storefront API refused the token, and another one could not be had",
+            )
+            .retryable(error.is_retryable())
+            .with_retry_after(error.retry_after())
+            .with_source(Box::new(error)),
         }
     }
 }
@@ -149,40 +176,42 @@ impl StorefrontTokens {
     where
         F: Future<Output = Result<Answer<T>, E>>,
     {
-        self.heal(request.into(), (), Some(()), |(), token| send(token))
-            .await
+        let healed = self.heal(request.into(), (), Some(()), |(), token| send(token));
+        healed.await.map(|(reply, _)| reply)
     }
 
     /// The same for what is used up by being sent: `first` is sent, and `again` when its token was refused, if there is one.
+    /// How that went is told with the reply.
     pub(crate) async fn heal<Q, T, E, F>(
         &self,
         wish: TokenRequest,
         first: Q,
         again: Option<Q>,
         mut send: impl FnMut(Q, ManagedToken) -> F,
-    ) -> Result<T, CallError<E>>
+    ) -> Result<(T, TokenUse), CallError<E>>
     where
         F: Future<Output = Result<Answer<T>, E>>,
     {
+        let sent_as = |sent, is_refused| TokenUse { sent, is_refused };
         let token = self.get(wish.clone()).await.map_err(CallError::Token)?;
         let answer = send(first, token.clone()).await.map_err(CallError::Send)?;
         let (reply, again) = match answer {
-            Answer::Accepted(reply) => return Ok(reply),
+            Answer::Accepted(reply) => return Ok((reply, sent_as(1, false))),
             Answer::Refused(reply) => (reply, again),
             Answer::RefusedForGood(reply) => (reply, None),
         };
         let refusal = self.refused(&token);
         let Some(again) = again.filter(|_| refusal == Refusal::Invalidated) else {
-            return Ok(reply);
+            return Ok((reply, sent_as(1, true)));
         };
         // What was refused may hold a connection, which the next call can do with.
         drop(reply);
         let token = self.get(wish).await.map_err(CallError::Renewal)?;
         match send(again, token.clone()).await.map_err(CallError::Send)? {
-            Answer::Accepted(reply) => Ok(reply),
+            Answer::Accepted(reply) => Ok((reply, sent_as(2, false))),
             Answer::Refused(reply) | Answer::RefusedForGood(reply) => {
                 self.refused(&token);
-                Ok(reply)
+                Ok((reply, sent_as(2, true)))
             }
         }
     }

@@ -68,6 +68,7 @@ use crate::{StorefrontTokens, TokenRequest};
 ///   once; when its token is refused, that is replaced for the next one.
 /// - **Places.** A token goes to the [`AllowedOrigins`] alone. A request for another place that asks for one ends with
 ///   [`CallError::Token`] and is not sent.
+/// - **Telling.** Each reply to a call with a token has a [`TokenUse`](crate::TokenUse) among its extensions.
 /// - **Redirects** are not followed. Put the layer *below* whatever follows them: each hop then comes by here and is looked at.
 #[derive(Clone)]
 pub struct TokenLayer<R = RepeatClone> {
@@ -241,7 +242,8 @@ impl<R> TokenLayer<R> {
             (inner.clone(), request)
         });
         let first = (inner, Request::from_parts(parts, body));
-        self.tokens
+        let (mut reply, token_use) = self
+            .tokens
             .heal(
                 wish,
                 first,
@@ -257,7 +259,9 @@ impl<R> TokenLayer<R> {
                     Ok(judge(reply, is_graphql).await)
                 },
             )
-            .await
+            .await?;
+        reply.extensions_mut().insert(token_use);
+        Ok(reply)
     }
 }
 

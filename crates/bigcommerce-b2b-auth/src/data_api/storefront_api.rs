@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     graphql::GraphqlReply,
-    healing::{Answer, CallError},
+    healing::Answer,
     origins::AllowedOrigins,
     rejection::{self, Verdict},
 };
@@ -185,14 +185,13 @@ impl StorefrontApi {
             .body(Value::from(body).to_string());
         let request = self.finished(request)?;
         let again = request.try_clone();
-        let raw = shared
+        let (raw, token_use) = shared
             .tokens
             .heal(customer, request, again, |request, token| {
                 shared.graphql_once(request, token)
             })
-            .await
-            .map_err(flattened)?;
-        raw.read()
+            .await?;
+        raw.read().map(|reply| reply.sent(token_use.sent))
     }
 }
 
@@ -212,6 +211,8 @@ impl StorefrontApi {
     /// Sends a request with the token of a customer. The reply is handed over whatever its status is, with its body unread; a 401
     /// comes out of here only after a second token was refused, or when the request's body cannot be sent twice.
     ///
+    /// Its extensions hold a [`TokenUse`](crate::TokenUse), which tells how often it was sent.
+    ///
     /// The request may also be one of another `reqwest::Client`: it is sent by this one.
     ///
     /// # Errors
@@ -226,7 +227,7 @@ impl StorefrontApi {
         let shared = &*self.0;
         let request = self.finished(request)?;
         let again = request.try_clone();
-        shared
+        let (mut reply, token_use) = shared
             .tokens
             .heal(
                 customer.into(),
@@ -238,8 +239,9 @@ impl StorefrontApi {
                     Ok(verdict.answer(reply))
                 },
             )
-            .await
-            .map_err(flattened)
+            .await?;
+        reply.extensions_mut().insert(token_use);
+        Ok(reply)
     }
 
     /// The request, if its token may go where it goes.
@@ -399,19 +401,6 @@ fn broken(error: reqwest::Error) -> Error {
         .maybe_applied(kind != ErrorKind::Connect)
         .retryable(kind == ErrorKind::Connect)
         .with_source(Box::new(error.without_url()))
-}
-
-pub(super) fn flattened(error: CallError<Error>) -> Error {
-    match error {
-        CallError::Token(error) | CallError::Send(error) => error,
-        CallError::Renewal(error) => Error::of_data_api(
-            ErrorKind::TokenRejected,
-            "the storefront API refused the token, and another one could not be had",
-        )
-        .retryable(error.is_retryable())
-        .with_retry_after(error.retry_after())
-        .with_source(Box::new(error)),
-    }
 }
 
 impl fmt::Debug for StorefrontApi {

@@ -100,6 +100,18 @@ fn but(refused: &'static str) -> impl FnMut(&str) -> Answer<&'static str> {
     }
 }
 
+#[tokio::test]
+async fn what_is_forgotten_is_fetched_again_and_was_not_refused() {
+    let setting = Setting::new();
+    assert!(!setting.tokens.forget(customer()));
+    setting.call(but("none")).await.0.unwrap();
+    assert!(setting.tokens.forget(customer()));
+    assert!(setting.tokens.get_cached(customer()).is_none());
+    let (_, sent) = setting.call(but("none")).await;
+    assert_eq!((sent, setting.mints()), (vec!["token-2".to_owned()], 2));
+    assert_eq!(setting.tokens.metrics().invalidated, 0);
+}
+
 #[test]
 fn answers_go_by_status_and_by_body() {
     assert_eq!(Answer::by_status(401, 1), Answer::Refused(1));
@@ -179,7 +191,8 @@ async fn errors_say_what_came_in_the_way() {
     assert!(matches!(error, CallError::Renewal(_)) && sent.len() == 1);
     assert_eq!(error.token_error().unwrap().kind(), ErrorKind::Connect);
     assert!(error.to_string().contains("could not be had"), "{error}");
-    let flat = storefront_api::flattened(CallError::Renewal(error.token_error().unwrap().clone()));
+    let renewal = CallError::Renewal(error.token_error().unwrap().clone());
+    let flat = Error::from(renewal);
     assert_eq!(flat.kind(), ErrorKind::TokenRejected);
     assert!(flat.is_retryable() && std::error::Error::source(&flat).is_some());
 
@@ -305,6 +318,11 @@ async fn through(
     let service = layer.layer(refusing(&sent, refusal));
     let reply = service.oneshot(request).await.unwrap();
     let status = reply.status().as_u16();
+    let times_sent = sent.lock().unwrap().len() as u32;
+    match reply.extensions().get::<TokenUse>() {
+        Some(token_use) => assert_eq!(token_use.sent, times_sent),
+        None => assert!(sent.lock().unwrap()[0].0.is_none(), "a guest's"),
+    }
     let body = text(reply).await;
     (
         status,
@@ -441,6 +459,11 @@ async fn a_body_that_cannot_be_sent_twice_is_sent_once() {
         let service = layer.layer(refusing(&sent, unauthorized));
         let reply = service.oneshot(request(REST)).await.unwrap();
         assert_eq!(reply.status().as_u16(), expected);
+        let token_use = reply.extensions().get::<TokenUse>().unwrap();
+        assert_eq!(
+            (token_use.is_refused, token_use.sent),
+            (!can, 1 + u32::from(can))
+        );
         // The token is replaced for the next one all the same.
         assert_eq!(setting.tokens.metrics().invalidated, 1);
     }
@@ -585,6 +608,7 @@ async fn graphql_is_called_with_a_token_and_healed() {
         .await
         .unwrap();
     assert_eq!(answer.data(), Some(&json!({"company": "ours"})));
+    assert_eq!(answer.times_sent(), 2);
     assert_eq!(answer.meta().request_id.as_deref(), Some("request-7"));
     assert_eq!(api.tokens(), ["Bearer token-1", "Bearer token-2"]);
     let sent = api.sent.lock().unwrap();
@@ -697,6 +721,11 @@ async fn rest_is_called_with_a_token_and_healed_and_any_status_handed_over() {
         .request(Method::PUT, "/api/v3/io/orders")
         .body("a body");
     let reply = client.send(customer(), request).await.unwrap();
+    let healed = TokenUse {
+        sent: 2,
+        is_refused: false,
+    };
+    assert_eq!(reply.extensions().get(), Some(&healed));
     assert_eq!(reply.status(), 403);
     assert_eq!(reply.text().await.unwrap(), "not yours");
     assert_eq!(api.tokens(), ["Bearer token-1", "Bearer token-2"]);
@@ -725,6 +754,8 @@ async fn a_body_that_is_a_stream_is_sent_once() {
     let request = client.request(Method::POST, "/upload").body(body);
     let reply = client.send(customer(), request).await.unwrap();
     assert_eq!((reply.status().as_u16(), api.tokens().len()), (401, 1));
+    let token_use: &TokenUse = reply.extensions().get().unwrap();
+    assert_eq!((token_use.sent, token_use.is_refused), (1, true));
     assert_eq!(setting.tokens.metrics().invalidated, 1);
 }
 

@@ -201,6 +201,11 @@ impl TokenCache {
         (Arc::clone(entry), evicted)
     }
 
+    /// Removes what is there, and says whether anything was.
+    pub(super) fn remove(&self, key: &Key) -> bool {
+        self.map.remove(key).is_some()
+    }
+
     /// Removes the entry if it is this one or an older one. A newer one is left and returned.
     pub(super) fn remove_up_to(&self, key: &Key, entry: &Entry) -> Option<Arc<Entry>> {
         let is_it =
@@ -400,6 +405,9 @@ mod tests {
         assert!(cache.remove_up_to(&key(1), &old).is_none());
         assert_eq!(cache.len(), 0);
         assert!(cache.remove_up_to(&key(1), &old).is_none());
+        drop(cache.insert_if_newer(key(1), &old, at(20)));
+        assert!(cache.remove(&key(1)) && !cache.remove(&key(1)));
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]
