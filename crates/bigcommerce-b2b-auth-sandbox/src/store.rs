@@ -1,6 +1,8 @@
 //! What a test puts into the sandbox: stores with their customers, channels, backend users and
 //! server tokens. These are plain values; what changes while the sandbox runs is in `state.rs`.
 
+use std::collections::HashMap;
+
 use crate::secret::Secret;
 
 /// A storefront customer or a Company user.
@@ -199,6 +201,8 @@ pub struct Store {
     b2b_scope: bool,
     channels: Vec<u64>,
     customers: Vec<Customer>,
+    /// Where each customer stands in `customers`, so that a mint in a store of many does not go through all of them.
+    places: HashMap<u64, usize>,
     backend_users: Vec<BackendUser>,
     server_tokens: Vec<InitialServerToken>,
 }
@@ -214,6 +218,7 @@ impl Store {
             b2b_scope: true,
             channels: Vec::new(),
             customers: Vec::new(),
+            places: HashMap::new(),
             backend_users: Vec::new(),
             server_tokens: Vec::new(),
         }
@@ -244,6 +249,9 @@ impl Store {
     /// Adds a customer.
     #[must_use]
     pub fn customer(mut self, customer: Customer) -> Self {
+        // Of two with one id the first is found.
+        let place = self.customers.len();
+        self.places.entry(customer.id).or_insert(place);
         self.customers.push(customer);
         self
     }
@@ -321,7 +329,7 @@ impl Store {
     }
 
     pub(crate) fn customer_by_id(&self, id: u64) -> Option<&Customer> {
-        self.customers.iter().find(|customer| customer.id == id)
+        self.customers.get(*self.places.get(&id)?)
     }
 
     pub(crate) fn customer_by_login(&self, email: &str, password: &str) -> Option<&Customer> {
