@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::provenance::Origin;
 use crate::revisions::{self, VENDOR_FILES};
-use crate::{browser, generate, import, long};
+use crate::{browser, generate, import, long, simulate};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,26 @@ const STEPS: &[(&str, Work)] = &[
         Work::Cargo(&["run", "--quiet", "--example", "quickstart"], None),
     ),
     ("browser", Work::Browser),
+    (
+        "simulation",
+        // A small one, and not in release: what is looked at is that it runs from its command line to its files.
+        Work::Cargo(
+            &[
+                "run",
+                "--quiet",
+                "--package",
+                simulate::PACKAGE,
+                "--",
+                "--customers",
+                "300",
+                "--deploy",
+                "none,lost",
+                "--out",
+                "target/simulate-small",
+            ],
+            None,
+        ),
+    ),
     (
         "format",
         Work::Cargo(&["fmt", "--all", "--", "--check"], None),

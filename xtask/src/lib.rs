@@ -25,5 +25,6 @@ pub mod revisions;
 pub mod select;
 mod servers;
 pub mod shape;
+pub mod simulate;
 pub mod verify;
 pub mod write;

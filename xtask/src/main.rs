@@ -1,4 +1,5 @@
-//! The command line of the pipeline: `cargo xtask import`, `generate`, `diff` and `ci`.
+//! The command line of the pipeline: `cargo xtask import`, `generate`, `diff` and `ci`; and of `simulate`, which is a crate of
+//! its own.
 //! It only reads arguments and prints; what the commands do is in the library beside it.
 #![expect(
     clippy::print_stdout,
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
-use xtask::{browser, ci, diff, generate, import, long, mutate, revisions};
+use xtask::{browser, ci, diff, generate, import, long, mutate, revisions, simulate};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -84,6 +85,13 @@ enum Command {
     },
     /// Run what CI runs
     Ci,
+    /// Simulate a day of a storefront and show what managed tokens make of it; built in release
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// What the simulator is given: --help lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run what takes longer than a test should
     Test {
         #[command(subcommand)]
@@ -203,6 +211,7 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
             }
         }
         Command::Ci => ci::run(root(), &mut std::io::stdout())?,
+        Command::Simulate { arguments } => simulate::run(root(), &arguments)?,
         Command::Test {
             what: Test::Mutants { files },
         } => long::mutants(root(), &files)?,

@@ -61,11 +61,20 @@ pub(crate) struct Book {
     pages: Mutex<Pages>,
 }
 
+/// What the customer of a failed request had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Had {
+    LiveToken,
+    /// One in the last seconds of its life, which nobody should serve any more.
+    TokenAtItsEnd,
+    NoToken,
+}
+
 /// How a request that had to wait ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
     Served,
-    Failed { kind: String, had_live_token: bool },
+    Failed { kind: String, had: Had },
 }
 
 impl Book {
@@ -112,19 +121,18 @@ impl Book {
         };
         match ending {
             Ending::Served => day.waits_ms.push(now_ms.saturating_sub(came_at_ms)),
-            Ending::Failed {
-                kind,
-                had_live_token,
-            } => {
+            Ending::Failed { kind, had } => {
                 let in_outage = self.outage.is_some_and(|(begin, end)| {
                     (begin..=end.saturating_add(OUTAGE_TAIL_MS)).contains(&now_ms)
                 });
                 let failed = &mut day.failed;
-                *match (in_outage, had_live_token) {
-                    (true, true) => &mut failed.in_outage_with_live_token,
-                    (true, false) => &mut failed.in_outage_without_token,
-                    (false, true) => &mut failed.else_with_live_token,
-                    (false, false) => &mut failed.else_without_token,
+                *match (in_outage, had) {
+                    (true, Had::LiveToken) => &mut failed.in_outage_with_live_token,
+                    (true, Had::TokenAtItsEnd) => &mut failed.in_outage_with_token_at_its_end,
+                    (true, Had::NoToken) => &mut failed.in_outage_without_token,
+                    (false, Had::LiveToken) => &mut failed.else_with_live_token,
+                    (false, Had::TokenAtItsEnd) => &mut failed.else_with_token_at_its_end,
+                    (false, Had::NoToken) => &mut failed.else_without_token,
                 } += 1;
                 *day.kinds.entry(kind).or_default() += 1;
             }
@@ -290,10 +298,14 @@ pub struct Day {
 pub struct Failed {
     /// Within the outage or the minute after it, of a customer with a token that was not over.
     pub in_outage_with_live_token: u64,
+    /// Within the outage or the minute after it, of a customer with a token in its last 30 seconds, which is not served.
+    pub in_outage_with_token_at_its_end: u64,
     /// Within the outage or the minute after it, of a customer without.
     pub in_outage_without_token: u64,
     /// At any other time, of a customer with a token that was not over.
     pub else_with_live_token: u64,
+    /// At any other time, of a customer with a token in its last 30 seconds, which is not served.
+    pub else_with_token_at_its_end: u64,
     /// At any other time, of a customer without.
     pub else_without_token: u64,
 }
@@ -303,8 +315,10 @@ impl Failed {
     #[must_use]
     pub fn all(&self) -> u64 {
         self.in_outage_with_live_token
+            + self.in_outage_with_token_at_its_end
             + self.in_outage_without_token
             + self.else_with_live_token
+            + self.else_with_token_at_its_end
             + self.else_without_token
     }
 }

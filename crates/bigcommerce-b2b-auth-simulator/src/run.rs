@@ -200,7 +200,7 @@ impl Course {
                 Ok(()) => Ending::Served,
                 Err(kind) => Ending::Failed {
                     kind,
-                    had_live_token: record.is_live(customer, clock.elapsed()),
+                    had: record.had(customer, clock.elapsed()),
                 },
             };
             book.ended(at_ms, ending);

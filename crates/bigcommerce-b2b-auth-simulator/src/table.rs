@@ -16,15 +16,19 @@ const COLUMNS: &[(&str, usize, fn(&Day) -> String)] = &[
     ("out,live", 9, |day| {
         day.failed.in_outage_with_live_token.to_string()
     }),
-    ("out,none", 9, |day| {
+    ("end", 5, |day| {
+        day.failed.in_outage_with_token_at_its_end.to_string()
+    }),
+    ("none", 6, |day| {
         day.failed.in_outage_without_token.to_string()
     }),
     ("else,live", 10, |day| {
         day.failed.else_with_live_token.to_string()
     }),
-    ("else,none", 10, |day| {
-        day.failed.else_without_token.to_string()
+    ("end", 5, |day| {
+        day.failed.else_with_token_at_its_end.to_string()
     }),
+    ("none", 6, |day| day.failed.else_without_token.to_string()),
     ("mints", 7, |day| day.mints.to_string()),
     ("failed", 7, |day| day.mints_failed.to_string()),
     ("429", 7, |day| day.throttled.to_string()),
@@ -65,7 +69,7 @@ pub fn table(figures: &Figures) -> String {
     }
     text.push_str(
         "\nfailed requests: out = in the outage or the minute after it, else = at any other time; live = of a customer whose \
-         token was not over, none = without\nmints: requests to the service; max/min and mean/min: what they took of the \
+         token was good, end = in its last 30 seconds, none = without\nmints: requests to the service; max/min and mean/min: what they took of the \
          store's budget in a minute; entries: the most at any look\n",
     );
     text

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use crate::{
     Error, Scenario,
     chance::{Purpose, fraction_of, seed_of, stream},
-    figures::Book,
+    figures::{Book, Had},
     scenario::{OutageKind, Window},
 };
 
@@ -35,6 +35,9 @@ const ACCESS_TOKEN: &str = "simulated-access-token";
 
 /// How long a storefront token lasts, from the second in which it was signed.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long before its end a token is not served any more, by the SDK and by everybody else here.
+pub(crate) const MARGIN: Duration = Duration::from_secs(30);
 
 /// The first midnight, as the clocks on the wall have it: 2027-01-15 00:00:00 UTC.
 const FIRST_MIDNIGHT: Duration = Duration::from_secs(1_799_971_200);
@@ -168,11 +171,17 @@ impl Record {
         Self(Mutex::new(vec![Known::default(); places]))
     }
 
-    /// Whether the process has a token of this customer that is not over by the service's clock.
-    pub(crate) fn is_live(&self, customer: u32, now: Duration) -> bool {
-        locked(&self.0)
-            .get(customer as usize)
-            .is_some_and(|known| known.expires_at > now)
+    /// What this process has of this customer, by the service's clock.
+    pub(crate) fn had(&self, customer: u32, now: Duration) -> Had {
+        let known = locked(&self.0).get(customer as usize).copied();
+        let left = known.unwrap_or_default().expires_at.saturating_sub(now);
+        if left > MARGIN {
+            Had::LiveToken
+        } else if left.is_zero() {
+            Had::NoToken
+        } else {
+            Had::TokenAtItsEnd
+        }
     }
 
     /// The process was replaced, and the tokens are lost with it.

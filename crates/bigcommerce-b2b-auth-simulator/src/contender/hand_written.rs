@@ -13,11 +13,8 @@ use bigcommerce_b2b_auth::{
 
 use crate::{
     Error,
-    world::{SimulatedClock, World},
+    world::{MARGIN, SimulatedClock, World},
 };
-
-/// How long before its end a token is not used any more: what the SDK has too.
-const MARGIN: Duration = Duration::from_secs(30);
 
 /// Mints, and judges what was minted.
 #[derive(Debug, Clone)]
