@@ -5,13 +5,16 @@
 use plotters::{
     backend::SVGBackend,
     chart::{ChartBuilder, SeriesLabelPosition},
-    drawing::IntoDrawingArea as _,
+    coord::Shift,
+    drawing::{DrawingArea, IntoDrawingArea as _},
     element::{PathElement, Rectangle},
     series::{DashedLineSeries, LineSeries},
     style::{BLACK, Color as _, RGBColor, WHITE},
 };
 
-use crate::{Curves, Deploy, Error, Figures, MINUTES_IN_A_POINT, Run, Scenario, scenario::DAY_MS};
+use crate::{
+    Contender, Curves, Deploy, Error, Figures, MINUTES_IN_A_POINT, Run, Scenario, scenario::DAY_MS,
+};
 
 const WIDTH: u32 = 1200;
 const PANEL_HEIGHT: u32 = 300;
@@ -19,14 +22,21 @@ const TITLE_HEIGHT: u32 = 50;
 
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILION: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const PURPLE: RGBColor = RGBColor(204, 121, 167);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
 const SKY: RGBColor = RGBColor(86, 180, 233);
 const GREY: RGBColor = RGBColor(110, 110, 110);
 
-/// Of runs beside each other.
-const IN_TURN: [RGBColor; 7] = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK];
+/// A contender has the same colour in all plots.
+fn colour_of(contender: Contender) -> RGBColor {
+    match contender {
+        Contender::Ours => BLUE,
+        Contender::Unspread => SKY,
+        Contender::Moka => GREEN,
+        Contender::Naive => VERMILION,
+        Contender::Ideal => GREY,
+    }
+}
 
 /// A plot.
 #[derive(Debug, Clone)]
@@ -46,9 +56,37 @@ pub fn plots(figures: &Figures) -> Result<Vec<Plot>, Error> {
     for run in &figures.runs {
         plots.push(day(&figures.scenario, run)?);
     }
-    plots.push(contenders(figures)?);
+    for deploy in deploys(figures) {
+        plots.push(contenders(figures, deploy)?);
+    }
     plots.push(entries(figures)?);
     Ok(plots)
+}
+
+/// The deploys that were run, each once.
+fn deploys(figures: &Figures) -> Vec<Deploy> {
+    let mut deploys = Vec::new();
+    for run in &figures.runs {
+        if !deploys.contains(&run.deploy) {
+            deploys.push(run.deploy);
+        }
+    }
+    deploys
+}
+
+/// A line for each contender with this deploy. The first comes last, so that it lies above the others.
+fn line_of_each(
+    figures: &Figures,
+    deploy: Deploy,
+    scale: Scale,
+    of: fn(&Curves) -> &Vec<u32>,
+) -> Vec<Line> {
+    let runs = figures.runs.iter().rev().filter(|run| run.deploy == deploy);
+    runs.map(|run| {
+        let name = run.contender.to_string();
+        Line::of(&name, colour_of(run.contender), of(&run.curves), 1.0, scale)
+    })
+    .collect()
 }
 
 /// The day of one contender.
@@ -63,51 +101,57 @@ fn day(scenario: &Scenario, run: &Run) -> Result<Plot, Error> {
     } = &run.curves;
     let a_minute = 1.0 / minutes_in_a_point();
     let limit = f64::from(scenario.limit_per_minute);
+    let panel = |title: &str, lines: &[(&str, RGBColor, &Vec<u32>)], limit| Panel {
+        title: title.to_owned(),
+        unit: "per minute",
+        scale: Scale::Linear,
+        legend: SeriesLabelPosition::UpperLeft,
+        lines: lines
+            .iter()
+            .map(|(name, colour, values)| Line::of(name, *colour, values, a_minute, Scale::Linear))
+            .collect(),
+        limit,
+        deploy: run.deploy,
+    };
     let panels = [
-        Panel {
-            title: "Requests of shoppers".to_owned(),
-            unit: "per minute",
-            lines: vec![Line::of("requests", BLUE, requests, a_minute)],
-            limit: None,
-        },
-        Panel {
-            title: "Requests to the service for a token".to_owned(),
-            unit: "per minute",
-            lines: vec![
-                Line::of("mints", BLUE, mints, a_minute),
-                Line::of("refused with 429", VERMILION, throttled, a_minute),
+        panel(
+            "Requests of shoppers",
+            &[("requests", BLUE, requests)],
+            None,
+        ),
+        panel(
+            "Requests to the service for a token",
+            &[
+                ("mints", BLUE, mints),
+                ("refused with 429", VERMILION, throttled),
             ],
-            limit: Some(limit),
-        },
-        Panel {
-            title: "Requests of shoppers that were no hit".to_owned(),
-            unit: "per minute",
-            lines: vec![
-                Line::of("waited and got a token", BLUE, waited, a_minute),
-                Line::of("failed", VERMILION, failed, a_minute),
+            Some(limit),
+        ),
+        panel(
+            "Requests of shoppers that were no hit",
+            &[
+                ("waited and got a token", BLUE, waited),
+                ("failed", VERMILION, failed),
             ],
-            limit: None,
-        },
+            None,
+        ),
     ];
-    let marks = Marks::of(scenario, [run.deploy]);
     Ok(Plot {
         file: format!("day-{}-{}.svg", run.contender, run.deploy),
-        svg: sheet(&format!("A day with {}", run.name()), &panels, &marks)?,
+        svg: sheet(&format!("A day with {}", run.name()), &panels, scenario)?,
     })
 }
 
-/// The contenders beside each other.
-fn contenders(figures: &Figures) -> Result<Plot, Error> {
-    let of_each = |of: fn(&Curves) -> &Vec<u32>| {
-        let runs = figures.runs.iter().zip(IN_TURN.iter().cycle());
-        runs.map(|(run, colour)| Line::of(&run.name(), *colour, of(&run.curves), 1.0))
-            .collect()
-    };
+/// The contenders with one deploy, beside each other.
+fn contenders(figures: &Figures, deploy: Deploy) -> Result<Plot, Error> {
     let panel = |title: &str, of| Panel {
         title: title.to_owned(),
-        unit: "per 5 minutes",
-        lines: of_each(of),
+        unit: "per 5 minutes, logarithmic",
+        scale: Scale::Logarithmic,
+        legend: SeriesLabelPosition::UpperLeft,
+        lines: line_of_each(figures, deploy, Scale::Logarithmic, of),
         limit: None,
+        deploy,
     };
     let panels = [
         panel("Requests to the service for a token", |curves: &Curves| {
@@ -116,30 +160,30 @@ fn contenders(figures: &Figures) -> Result<Plot, Error> {
         panel("Refused with 429", |curves| &curves.throttled),
         panel("Requests of shoppers that failed", |curves| &curves.failed),
     ];
-    let deploys = figures.runs.iter().map(|run| run.deploy);
-    let marks = Marks::of(&figures.scenario, deploys);
+    let title = format!("The contenders beside each other, deploy {deploy}");
     Ok(Plot {
-        file: "contenders.svg".to_owned(),
-        svg: sheet("The contenders beside each other", &panels, &marks)?,
+        file: format!("contenders-{deploy}.svg"),
+        svg: sheet(&title, &panels, &figures.scenario)?,
     })
 }
 
-/// What the caches hold.
+/// What the caches hold: a panel for each deploy.
 fn entries(figures: &Figures) -> Result<Plot, Error> {
-    let runs = figures.runs.iter().zip(IN_TURN.iter().cycle());
-    let panel = Panel {
-        title: "Entries of the cache".to_owned(),
-        unit: "entries",
-        lines: runs
-            .map(|(run, colour)| Line::of(&run.name(), *colour, &run.curves.entries, 1.0))
-            .collect(),
-        limit: None,
-    };
-    let deploys = figures.runs.iter().map(|run| run.deploy);
-    let marks = Marks::of(&figures.scenario, deploys);
+    let panels: Vec<_> = deploys(figures)
+        .into_iter()
+        .map(|deploy| Panel {
+            title: format!("Entries of the cache, deploy {deploy}"),
+            unit: "entries",
+            scale: Scale::Linear,
+            legend: SeriesLabelPosition::LowerLeft,
+            lines: line_of_each(figures, deploy, Scale::Linear, |curves| &curves.entries),
+            limit: None,
+            deploy,
+        })
+        .collect();
     Ok(Plot {
         file: "entries.svg".to_owned(),
-        svg: sheet("What the caches hold", &[panel], &marks)?,
+        svg: sheet("What the caches hold", &panels, &figures.scenario)?,
     })
 }
 
@@ -147,9 +191,48 @@ fn entries(figures: &Figures) -> Result<Plot, Error> {
 struct Panel {
     title: String,
     unit: &'static str,
+    scale: Scale,
+    legend: SeriesLabelPosition,
     lines: Vec<Line>,
     /// What the service grants.
     limit: Option<f64>,
+    deploy: Deploy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    /// By powers of ten; none at all stands at the foot.
+    Logarithmic,
+}
+
+/// Where none at all stands, as a power of ten: a little below one.
+const FOOT: f64 = -0.3;
+
+impl Scale {
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Logarithmic if value < 1.0 => FOOT,
+            Self::Logarithmic => value.log10(),
+        }
+    }
+
+    fn foot(self) -> f64 {
+        match self {
+            Self::Linear => 0.0,
+            Self::Logarithmic => FOOT,
+        }
+    }
+
+    /// What stands beside a place of the axis.
+    fn label(self, place: f64) -> String {
+        match self {
+            Self::Linear => plain(place),
+            Self::Logarithmic if place < 0.0 || place.fract().abs() > 1e-6 => String::new(),
+            Self::Logarithmic => plain(10_f64.powf(place)),
+        }
+    }
 }
 
 struct Line {
@@ -160,14 +243,14 @@ struct Line {
 }
 
 impl Line {
-    fn of(name: &str, colour: RGBColor, values: &[u32], factor: f64) -> Self {
+    fn of(name: &str, colour: RGBColor, values: &[u32], factor: f64, scale: Scale) -> Self {
         let step = minutes_in_a_point() / 60.0;
         let points = values
             .iter()
             .scan(0.0, |hours, value| {
                 let at = *hours;
                 *hours += step;
-                Some((at, f64::from(*value) * factor))
+                Some((at, scale.place(f64::from(*value) * factor)))
             })
             .collect();
         Self {
@@ -185,130 +268,105 @@ impl Line {
     }
 }
 
-/// What befell everybody, in hours since the first measured midnight.
-struct Marks {
-    hours: f64,
-    outage: Option<(f64, f64)>,
-    deploy: Option<f64>,
-}
-
-impl Marks {
-    fn of(scenario: &Scenario, deploys: impl IntoIterator<Item = Deploy>) -> Self {
-        let hours = |ms: u32| f64::from(ms.saturating_sub(DAY_MS)) / 3_600_000.0;
-        let is_deployed = deploys.into_iter().any(|deploy| deploy != Deploy::None);
-        Self {
-            hours: f64::from(scenario.days) * 24.0,
-            outage: scenario
-                .outage()
-                .map(|(begins, ends)| (hours(begins), hours(ends))),
-            deploy: is_deployed.then(|| hours(scenario.deploy())),
-        }
-    }
-}
-
 fn minutes_in_a_point() -> f64 {
     // A handful: nothing is lost.
     u32::try_from(MINUTES_IN_A_POINT).map_or(5.0, f64::from)
 }
 
-fn sheet(title: &str, panels: &[Panel], marks: &Marks) -> Result<String, Error> {
+fn sheet(title: &str, panels: &[Panel], scenario: &Scenario) -> Result<String, Error> {
     let mut svg = String::new();
-    let count = u32::try_from(panels.len()).unwrap_or(1);
-    draw(
-        &mut svg,
-        title,
-        panels,
-        marks,
-        TITLE_HEIGHT + count * PANEL_HEIGHT,
-    )
-    .map_err(|error| Error::Plot(error.to_string()))?;
+    draw(&mut svg, title, panels, scenario).map_err(|error| Error::Plot(error.to_string()))?;
     Ok(svg)
 }
 
-fn draw(
-    svg: &mut String,
-    title: &str,
-    panels: &[Panel],
-    marks: &Marks,
-    height: u32,
-) -> Result<(), Box<dyn std::error::Error>> {
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn draw(svg: &mut String, title: &str, panels: &[Panel], scenario: &Scenario) -> Drawn {
+    let count = panels.len().max(1);
+    let height = TITLE_HEIGHT + u32::try_from(count)? * PANEL_HEIGHT;
     let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let body = root.titled(title, ("sans-serif", 26))?;
-    let areas = body.split_evenly((panels.len().max(1), 1));
-    for (panel, area) in panels.iter().zip(&areas) {
-        let most = panel.lines.iter().map(Line::most).fold(1.0, f64::max);
-        let top = most.max(panel.limit.unwrap_or_default()) * 1.1;
-        let mut chart = ChartBuilder::on(area)
-            .caption(&panel.title, ("sans-serif", 18))
-            .margin(8)
-            .margin_right(30)
-            .x_label_area_size(42)
-            .y_label_area_size(78)
-            .build_cartesian_2d(0.0..marks.hours, 0.0..top)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(WHITE)
-            .bold_line_style(BLACK.mix(0.12))
-            .x_labels(13)
-            .x_label_formatter(&|hours| clock(*hours))
-            .y_label_formatter(&|value| plain(*value))
-            .x_desc("time of day")
-            .y_desc(panel.unit)
-            .label_style(("sans-serif", 14))
-            .axis_desc_style(("sans-serif", 14))
-            .draw()?;
-        if let Some((begins, ends)) = marks.outage {
-            let colour = VERMILION.mix(0.22);
-            let shade = Rectangle::new([(begins, 0.0), (ends, top)], colour.filled());
-            chart
-                .draw_series([shade])?
-                .label("outage")
-                .legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 5), (x + 18, y + 5)], colour.filled())
-                });
-        }
-        if let Some(at) = marks.deploy {
-            chart
-                .draw_series(LineSeries::new(
-                    [(at, 0.0), (at, top)],
-                    GREY.stroke_width(2),
-                ))?
-                .label("deploy")
-                .legend(|(x, y)| {
-                    PathElement::new([(x + 9, y - 6), (x + 9, y + 6)], GREY.stroke_width(2))
-                });
-        }
-        if let Some(limit) = panel.limit {
-            let line = [(0.0, limit), (marks.hours, limit)];
-            chart
-                .draw_series(DashedLineSeries::new(line, 6, 4, BLACK.stroke_width(1)))?
-                .label("the service's limit")
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK.stroke_width(1)));
-        }
-        for line in &panel.lines {
-            let colour = line.colour;
-            chart
-                .draw_series(LineSeries::new(
-                    line.points.iter().copied(),
-                    colour.stroke_width(2),
-                ))?
-                .label(&line.name)
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3))
-                });
-        }
-        // At night there is the most room.
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font(("sans-serif", 14))
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
+    for (panel, area) in panels.iter().zip(&body.split_evenly((count, 1))) {
+        draw_panel(panel, area, scenario)?;
     }
     root.present()?;
+    Ok(())
+}
+
+/// Time is in hours since the first measured midnight.
+fn draw_panel(
+    panel: &Panel,
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    scenario: &Scenario,
+) -> Drawn {
+    let hours = |ms: u32| f64::from(ms.saturating_sub(DAY_MS)) / 3_600_000.0;
+    let end = f64::from(scenario.days) * 24.0;
+    let foot = panel.scale.foot();
+    let most = panel.lines.iter().map(Line::most).fold(1.0, f64::max);
+    let top = most.max(panel.limit.unwrap_or_default()) * 1.1;
+    let mut chart = ChartBuilder::on(area)
+        .caption(&panel.title, ("sans-serif", 18))
+        .margin(8)
+        .margin_right(30)
+        .x_label_area_size(42)
+        .y_label_area_size(78)
+        .build_cartesian_2d(0.0..end, foot..top)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(BLACK.mix(0.12))
+        .x_labels(13)
+        .x_label_formatter(&|hours| clock(*hours))
+        .y_label_formatter(&|place| panel.scale.label(*place))
+        .x_desc("time of day")
+        .y_desc(panel.unit)
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 14))
+        .draw()?;
+    if let Some((begins, ends)) = scenario.outage() {
+        let colour = ORANGE.mix(0.35);
+        let shade = [(hours(begins), foot), (hours(ends), top)];
+        chart
+            .draw_series([Rectangle::new(shade, colour.filled())])?
+            .label("outage")
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 18, y + 5)], colour.filled()));
+    }
+    if panel.deploy != Deploy::None {
+        let at = hours(scenario.deploy());
+        let style = GREY.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new([(at, foot), (at, top)], style))?
+            .label("deploy")
+            .legend(move |(x, y)| PathElement::new([(x + 9, y - 6), (x + 9, y + 6)], style));
+    }
+    if let Some(limit) = panel.limit {
+        let line = [(0.0, limit), (end, limit)];
+        let style = BLACK.stroke_width(1);
+        chart
+            .draw_series(DashedLineSeries::new(line, 6, 4, style))?
+            .label("the service's limit")
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    for line in &panel.lines {
+        let colour = line.colour;
+        chart
+            .draw_series(LineSeries::new(
+                line.points.iter().copied(),
+                colour.stroke_width(2),
+            ))?
+            .label(&line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
+    }
+    // At night there is the most room.
+    chart
+        .configure_series_labels()
+        .position(panel.legend.clone())
+        .label_font(("sans-serif", 14))
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     Ok(())
 }
 
@@ -337,6 +395,18 @@ mod tests {
         assert_eq!(clock(16.5), "16:30");
         assert_eq!(clock(24.0), "00:00");
         assert_eq!(clock(47.99), "23:59");
+    }
+
+    #[test]
+    fn powers_of_ten_are_written_and_nothing_between_them() {
+        let scale = Scale::Logarithmic;
+        assert_eq!((scale.place(0.0), scale.place(1.0)), (scale.foot(), 0.0));
+        assert!((scale.place(1_000.0) - 3.0).abs() < 1e-9);
+        assert_eq!(scale.label(3.0), "1000");
+        assert_eq!(
+            (scale.label(0.5), scale.label(FOOT)),
+            (String::new(), String::new())
+        );
     }
 
     #[test]

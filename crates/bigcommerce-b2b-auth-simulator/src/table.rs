@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use crate::{Day, Figures};
 
-/// The columns: what stands above, how wide they are, and what stands in them.
-const COLUMNS: &[(&str, usize, fn(&Day) -> String)] = &[
+/// What stands above a column, how wide it is, and what stands in it.
+type Column = (&'static str, usize, fn(&Day) -> String);
+
+const COLUMNS: &[Column] = &[
     ("requests", 9, |day| day.requests.to_string()),
     ("hits", 9, |day| day.hits.to_string()),
     ("waited", 7, |day| day.waited.to_string()),

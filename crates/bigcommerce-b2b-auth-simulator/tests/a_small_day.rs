@@ -208,8 +208,8 @@ fn plots_and_files_have_what_they_should() {
                 "per minute",
                 "16:00",
             ],
-            "contenders.svg" => &["ours, deploy lost", "naive, deploy lost", "per 5 minutes"],
-            "entries.svg" => &["ours, deploy lost", "entries", "time of day"],
+            "contenders-lost.svg" => &["ours", "naive", "per 5 minutes, logarithmic", "10"],
+            "entries.svg" => &["ours", "naive", "entries", "deploy", "time of day"],
             other => panic!("{other} is not looked at here"),
         };
         let texts = texts_of(&plot.svg);
