@@ -167,6 +167,14 @@ impl Process {
         }
     }
 
+    /// What the SDK takes others to spend of the budget in a minute at present.
+    pub(crate) fn others_per_minute(&self) -> Option<f64> {
+        match self {
+            Self::Managed(managed) => Some(managed.others_per_minute()),
+            Self::Moka(_) | Self::Naive(_) => None,
+        }
+    }
+
     /// What the SDK has counted since the first process began.
     pub(crate) fn sdk_counts(&self) -> Option<SdkCounts> {
         match self {

@@ -37,6 +37,8 @@ struct Minute {
     foreign: u32,
     /// At its beginning, where that was looked at.
     entries: Option<u32>,
+    /// What the SDK took others to spend, at the same time.
+    others_seen: Option<f64>,
 }
 
 /// What happened on a day that is no matter of minutes.
@@ -162,9 +164,12 @@ impl Book {
         self.count(self.clock.ms(), |minute| minute.foreign += 1);
     }
 
-    pub(crate) fn entries(&self, at_ms: u32, entries: usize) {
+    pub(crate) fn look(&self, at_ms: u32, entries: usize, others_seen: Option<f64>) {
         let entries = u32::try_from(entries).unwrap_or(u32::MAX);
-        self.count(at_ms, |minute| minute.entries = Some(entries));
+        self.count(at_ms, |minute| {
+            minute.entries = Some(entries);
+            minute.others_seen = others_seen;
+        });
     }
 
     /// The figures of the measured days.
@@ -287,6 +292,9 @@ pub struct Day {
     pub budget_mean_per_minute: f64,
     /// What others spent of it, or tried to.
     pub foreign: u64,
+    /// What others spend of it in a minute, as the SDK sees it: the mean of looks every five minutes. Beside `foreign` it
+    /// shows how well that is told.
+    pub others_seen_per_minute: Option<f64>,
     /// The most entries that the cache had at any look, every five minutes.
     pub entries_most: u32,
     /// What the SDK counted, where it is the SDK's cache.
@@ -397,6 +405,7 @@ impl Day {
             budget_most_per_minute: minutes.iter().map(spent).max().unwrap_or_default(),
             budget_mean_per_minute: rounded(sum(spent), minutes.len().max(1) as u64, 100.0),
             foreign: sum(|minute| minute.foreign),
+            others_seen_per_minute: mean(minutes.iter().filter_map(|minute| minute.others_seen)),
             entries_most: minutes
                 .iter()
                 .filter_map(|minute| minute.entries)
@@ -405,6 +414,12 @@ impl Day {
             sdk,
         }
     }
+}
+
+/// The mean, rounded to hundredths; nothing of nothing.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| (sum / f64::from(count) * 100.0).round() / 100.0)
 }
 
 /// A ratio, rounded to so many parts of one.
@@ -479,6 +494,12 @@ mod tests {
         assert_eq!(quantile(&hundred, 100), 100);
         assert_eq!(quantile(&[7], 50), 7);
         assert_eq!(quantile(&[], 99), 0);
+    }
+
+    #[test]
+    fn a_mean_is_rounded_and_there_may_be_none() {
+        assert_eq!(mean([1.0, 2.0, 2.0].into_iter()), Some(1.67));
+        assert_eq!(mean(std::iter::empty()), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 
 /// Simulates a day of a storefront and shows what managed tokens make of it, beside what people write in their place.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask simulate")]
+#[command(name = "simulate", bin_name = "cargo xtask simulate")]
 struct Arguments {
     /// The scenario as a JSON file; what it does not name has its default, and flags go before it
     #[arg(long, value_name = "FILE")]

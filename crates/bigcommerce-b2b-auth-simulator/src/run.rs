@@ -63,7 +63,7 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        // So that one can wait for what runs beside, which is the sweeps of the cache: see `Course::look_at_entries`.
+        // So that one can wait for what runs beside, which is the sweeps of the cache: see `Course::look`.
         .max_blocking_threads(1)
         .build()
         .map_err(Error::Runtime)?;
@@ -164,7 +164,7 @@ impl Course {
             Event::OutageBegins => self.world.begin_outage(),
             Event::OutageEnds => self.world.end_outage(),
             Event::Foreign => self.world.foreign_request(),
-            Event::Look => self.look_at_entries(at_ms).await,
+            Event::Look => self.look(at_ms).await,
             Event::Deploy => {
                 self.process
                     .replace(self.contender, self.deploy, &self.world)
@@ -174,11 +174,12 @@ impl Course {
         Ok(())
     }
 
-    async fn look_at_entries(&self, at_ms: u32) {
+    async fn look(&self, at_ms: u32) {
         // The cache is swept on a thread beside. There is one such thread, so that this comes after a sweep that has begun.
         let _ = tokio::task::spawn_blocking(|| ()).await;
         let entries = self.process.entries().await;
-        self.world.book.entries(at_ms, entries);
+        let others = self.process.others_per_minute();
+        self.world.book.look(at_ms, entries, others);
     }
 
     async fn arrive(&self, arrival: Arrival) -> Result<(), Error> {

@@ -63,6 +63,15 @@ fn what_is_counted_adds_up_for_everybody() {
             assert!(day.wait_most_ms <= 10_000, "{name}: nobody is so patient");
             assert!((1..=120).contains(&day.entries_most), "{name}");
             assert_eq!(day.foreign > 0, run.contender != Contender::Ideal, "{name}");
+            match run.contender {
+                Contender::Ours | Contender::Unspread => {
+                    assert!(day.others_seen_per_minute.is_some() && day.sdk.is_some());
+                }
+                Contender::Moka | Contender::Naive => {
+                    assert_eq!((day.others_seen_per_minute, day.sdk), (None, None));
+                }
+                _ => assert_eq!(day.others_seen_per_minute, Some(0.0)),
+            }
         }
         let curves = &run.curves;
         assert_eq!(curves.requests.len(), 2 * 24 * 60 / MINUTES_IN_A_POINT);
@@ -96,6 +105,26 @@ fn managed_tokens_are_never_refused_and_what_is_hand_written_is() {
         assert!(refused(&figures.runs[2]) > 0, "{window:?}");
         assert!(figures.runs[0].days[0].budget_most_per_minute > 0);
     }
+}
+
+#[test]
+fn what_others_spend_is_seen_and_counted() {
+    let with = |foreign_per_minute| {
+        let scenario = Scenario {
+            foreign_per_minute,
+            limit_per_minute: 150,
+            mint_ms_least: 100,
+            mint_ms_most: 100,
+            ..small()
+        };
+        let figures = run(&scenario, &[(Contender::Ours, Deploy::None)]);
+        let day = &figures.runs[0].days[0];
+        (day.foreign, day.others_seen_per_minute.unwrap())
+    };
+    assert_eq!(with(0.0), (0, 0.0));
+    let (foreign, seen) = with(20.0);
+    assert!(foreign.abs_diff(20 * 24 * 60) < 1_000, "{foreign}");
+    assert!(seen > 1.0, "{seen}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, Capacity, CustomerId, Error as SdkError, StorefrontTokens, TokenRequest,
+    BudgetLimit, Capacity, Client, CustomerId, Error as SdkError, StorefrontTokens, TokenRequest,
 };
 
 use super::{Deploy, Reason};
@@ -22,6 +22,7 @@ pub(super) fn can_restore(deploy: Deploy) -> Result<(), Error> {
 #[derive(Debug, Clone)]
 pub(crate) struct Managed {
     tokens: StorefrontTokens,
+    client: Client,
     patience: Duration,
     /// What the processes before this one counted.
     before: SdkCounts,
@@ -41,12 +42,13 @@ impl Managed {
             .attempt_timeout(Duration::from_secs_f64(scenario.attempt_timeout_seconds))
             .build()?;
         let tokens = StorefrontTokens::builder()
-            .client(client)
+            .client(client.clone())
             .capacity(Capacity::entries(scenario.capacity as usize))
             .background_renewals(scenario.background_renewals as usize)
             .build();
         Ok(Self {
             tokens,
+            client,
             patience: Duration::from_secs_f64(scenario.patience_seconds),
             before: SdkCounts::default(),
         })
@@ -66,6 +68,10 @@ impl Managed {
 
     pub(super) fn entries(&self) -> usize {
         self.tokens.metrics().entries
+    }
+
+    pub(super) fn others_per_minute(&self) -> f64 {
+        self.client.budget().others_per_window
     }
 
     pub(super) fn counts(&self) -> SdkCounts {
