@@ -286,9 +286,10 @@ pub struct Day {
     pub mints_over_ideal: Option<f64>,
     /// `tokens`, divided by the ideal's.
     pub tokens_over_ideal: Option<f64>,
-    /// The most that was spent of the store's budget in a minute of the clock.
+    /// The most requests in a minute of the clock that reached the service and were not refused: what was spent of the
+    /// store's budget, or would have been, since a service that is out answers more than it grants.
     pub budget_most_per_minute: u32,
-    /// What was spent of it in a minute, on average.
+    /// How many that were in a minute, on average.
     pub budget_mean_per_minute: f64,
     /// What others spent of it, or tried to.
     pub foreign: u64,

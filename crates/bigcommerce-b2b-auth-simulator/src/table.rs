@@ -71,8 +71,8 @@ pub fn table(figures: &Figures) -> String {
     }
     text.push_str(
         "\nfailed requests: out = in the outage or the minute after it, else = at any other time; live = of a customer whose \
-         token was good, end = in its last 30 seconds, none = without\nmints: requests to the service; max/min and mean/min: what they took of the \
-         store's budget in a minute; entries: the most at any look\n",
+         token was good, end = in its last 30 seconds, none = without\nmints: requests to the service; max/min and mean/min: those that reached it and were \
+         not refused, in a minute; entries: the most at any look\n",
     );
     text
 }
