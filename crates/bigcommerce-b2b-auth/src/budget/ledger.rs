@@ -70,8 +70,8 @@ pub(super) struct Ledger {
     allocation: Option<Allocation>,
     /// When each answered request stops counting, the earliest first.
     counted_until: VecDeque<Instant>,
-    /// The permits of requests that are under way.
-    under_way: Vec<u64>,
+    /// The permits of requests that are under way, and when they were given.
+    under_way: Vec<(u64, Instant)>,
     next_permit: u64,
     /// When the next request is due if all were evenly spread.
     due: Option<Instant>,
@@ -155,27 +155,28 @@ impl Ledger {
         }
         let permit = self.next_permit;
         self.next_permit += 1;
-        self.under_way.push(permit);
+        self.under_way.push((permit, now));
         permit
     }
 
     /// Books what became of a permit.
     pub(super) fn settle(&mut self, permit: u64, now: Instant, outcome: &PermitOutcome) {
-        let Some(place) = self.under_way.iter().position(|open| *open == permit) else {
+        let Some(place) = self.under_way.iter().position(|(open, _)| *open == permit) else {
             return;
         };
-        self.under_way.swap_remove(place);
+        let (_, given) = self.under_way.swap_remove(place);
+        let took = now.saturating_duration_since(given);
         self.forget(now);
         match outcome {
             PermitOutcome::NotSent => self.give_back(permit),
             PermitOutcome::Unknown => self.count(now),
             PermitOutcome::Answered { reading } => {
                 self.count(now);
-                self.read(permit, now, reading);
+                self.read(permit, now, took, reading);
             }
             PermitOutcome::Refused { reading, wait } => {
                 self.count(now);
-                self.read(permit, now, reading);
+                self.read(permit, now, took, reading);
                 self.close(now, *wait);
             }
         }
@@ -221,7 +222,7 @@ impl Ledger {
             && is_past(self.left.map(|left| left.until))
     }
 
-    fn read(&mut self, permit: u64, now: Instant, reading: &BudgetReading) {
+    fn read(&mut self, permit: u64, now: Instant, took: Duration, reading: &BudgetReading) {
         if let Some(requests) = reading
             .allocated
             .filter(|requests| BELIEVED_REQUESTS.contains(requests))
@@ -234,14 +235,18 @@ impl Ledger {
                 window: window.unwrap_or_else(|| self.window()),
             };
             self.allocation = Some(told);
-            self.see_others(now, reading, told);
+            self.see_others(now, took, reading, told);
         }
         let Some(remaining) = reading.remaining else {
             return;
         };
         // What was sent after this request, or was under way with it, may not have been counted yet.
         let later = self.next_permit.saturating_sub(permit + 1);
-        let earlier = self.under_way.iter().filter(|open| **open < permit).count() as u64;
+        let earlier = self
+            .under_way
+            .iter()
+            .filter(|(open, _)| *open < permit)
+            .count() as u64;
         let requests = remaining.saturating_sub(later + earlier);
         let Some(until) = now.checked_add(reading.resets_after.unwrap_or_else(|| self.window()))
         else {
@@ -262,8 +267,16 @@ impl Ledger {
         });
     }
 
-    /// What is missing from the service's count and was not spent here was spent by others.
-    fn see_others(&mut self, now: Instant, reading: &BudgetReading, told: Allocation) {
+    /// What is missing from the service's count and was not spent here was spent by others. The reply took some of `took` to come
+    /// here, and by that the window may end earlier than it says from now on: what of our own may be in it counts, lest our own
+    /// pass for that of others.
+    fn see_others(
+        &mut self,
+        now: Instant,
+        took: Duration,
+        reading: &BudgetReading,
+        told: Allocation,
+    ) {
         let (Some(remaining), Some(resets_after)) = (reading.remaining, reading.resets_after)
         else {
             return;
@@ -272,11 +285,12 @@ impl Ledger {
         let Some(end) = now.checked_add(resets_after) else {
             return;
         };
+        let earliest_end = end.checked_sub(took).unwrap_or(now);
         let own = self
             .counted_until
             .iter()
             .rev()
-            .take_while(|until| **until >= end)
+            .take_while(|until| **until >= earliest_end)
             .count()
             + self.under_way.len();
         let spent = told
@@ -828,6 +842,26 @@ mod tests {
             book.ledger.others.are_there(),
             "two more than the three from here"
         );
+    }
+
+    /// Seen in a simulated day with nobody else there: a burst stood still for seconds beside others who were ourselves.
+    #[test]
+    fn our_own_are_not_taken_for_others_where_one_reply_takes_longer_than_another() {
+        let mut book = Book::new(BudgetLimit::default());
+        // The window begins with this one's arrival, at 100 ms, and its reply is back at once.
+        let first = book.take();
+        book.now += Duration::from_millis(100);
+        book.answer_in_full(first, 149, MINUTE);
+        // The next arrives at 200 ms, and its reply, which says what was true then, is 100 ms on the way.
+        let second = book.take();
+        book.now += Duration::from_millis(200);
+        book.answer_in_full(second, 148, MINUTE - Duration::from_millis(100));
+        assert!(!book.ledger.others.are_there());
+        // Somebody else is still seen.
+        let third = book.take();
+        book.now += Duration::from_millis(200);
+        book.answer_in_full(third, 146, MINUTE - Duration::from_millis(300));
+        assert!(book.ledger.others.are_there());
     }
 
     #[test]
