@@ -102,7 +102,7 @@ use crate::{
 /// |---|---|
 /// | **one mint** for each customer at a time | all who wait share it, its failure too; a caller who gives up harms nobody, and what was sent is finished and kept |
 /// | **renewal** | in the background after 70 to 90 % of a token's life, drawn anew for each so that they do not come due together, when it is used, and while two fifths of the store's budget are left; waited for in its last 5 minutes; not served in its last 30 seconds |
-/// | **failures** | a valid token outlives every failed renewal; what failed is not tried again for 1 to 5 s (the service), 30 to 60 s (an unknown customer), or 30 to 60 s for the whole store (its credentials), after which one tries for all |
+/// | **failures** | a valid token outlives every failed renewal; what failed is not tried again for 1 to 5 s (the service), 30 to 60 s (an unknown customer), or 30 to 60 s for the whole store (its credentials), after which one tries for all; in an outage, when five customers in a row fail for what is the service's, one tries for all every few seconds |
 /// | **refused tokens** | [`invalidate`](Self::invalidate) takes out the token that was refused and no newer one; it does not come back; a customer costs one such mint a minute |
 /// | **bounds** | [`Capacity`] by number or bytes; what is used least goes first; what is over is swept out; everything that is remembered is bounded |
 ///

@@ -220,6 +220,7 @@ mod tests {
         let (pieces_out, failure) = out(body);
         assert_eq!((pieces_out.concat().len(), failure), (LONG.len() + 2, None));
 
+        assert_eq!(LONG.len(), 65_536);
         let mut body = PeekedBody::unread(pieces(vec![Ok(LONG)]));
         assert_eq!(look(&mut body).unwrap().len(), LONGEST_LOOK);
     }

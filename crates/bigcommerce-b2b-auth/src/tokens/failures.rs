@@ -6,6 +6,7 @@
 //! | 404 and the other 4xx: an unknown customer | the customer's | 30 to 60 s |
 //! | 5xx, a broken connection, a time-out, an unusable reply, a panic | the customer's | 1 to 5 s |
 //! | 429, or no permit in time | nobody's: the store's budget has its own gate | |
+//! | a 5xx, a broken connection or a time-out of five customers in a row | the service's: an outage | 2 to 4 s, then one probe |
 //!
 //! Where the service names a longer time, that holds, up to ten minutes. None of it ever displaces a token that is valid.
 
@@ -137,9 +138,22 @@ impl Failures {
     }
 }
 
-/// The breaker of a store: once its credentials were refused, nobody tries them for a while, and then one does.
+/// How many customers in a row have to fail for what any other would have met as well, until it is taken for an outage. At one
+/// fault in a hundred that comes about by chance once in ten billion.
+const OUTAGE: u32 = 5;
+
+/// The breaker of a store: once its credentials were refused, or the service fails for one customer after the other, nobody
+/// tries for a while, and then one does.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: State,
+    /// How many customers failed in a row, and the last of them: one alone is no outage, however often he fails.
+    in_a_row: u32,
+    last: Option<Key>,
+}
 
 #[derive(Debug, Default)]
 enum State {
@@ -160,13 +174,13 @@ pub(super) enum Admission<'b> {
 }
 
 impl Breaker {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The failure that everybody has to wait for, if there is one now.
     pub(super) fn refusal(&self, now: ClockReading) -> Option<Error> {
-        match &*self.lock() {
+        match &self.lock().state {
             State::Open(failure) if !has_come(failure.until, now) => Some(failure.told(now)),
             State::HalfOpen(failure) => Some(failure.told(now)),
             State::Closed | State::Open(_) => None,
@@ -175,8 +189,8 @@ impl Breaker {
 
     /// Asks for admission. After the time of a failure is over, one gets to probe and the others go on being refused.
     pub(super) fn admit(&self, now: ClockReading) -> Admission<'_> {
-        let mut state = self.lock();
-        match &*state {
+        let state = &mut self.lock().state;
+        match state {
             State::Closed => Admission::Free,
             State::Open(failure) if has_come(failure.until, now) => {
                 *state = State::HalfOpen(failure.clone());
@@ -190,12 +204,38 @@ impl Breaker {
 
     /// A store's failure: nobody tries again before `hold` is over.
     pub(super) fn open(&self, error: Error, now: ClockReading, hold: Duration) {
-        *self.lock() = State::Open(Failure::new(error, now, hold));
+        self.lock().state = State::Open(Failure::new(error, now, hold));
     }
 
-    /// Something worked: the credentials do.
+    /// A fetch for this customer failed. When it is the last of several in a row, and all for what the service alone can have
+    /// caused, nobody tries again for a moment: in an outage the budget is not spent on learning that it goes on.
+    pub(super) fn failed(&self, key: &Key, error: &Error, now: ClockReading, fraction: f64) {
+        let is_of_the_service = matches!(
+            error.kind(),
+            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted | ErrorKind::Server
+        );
+        if error.attempts() == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        if !is_of_the_service {
+            // It has looked at the request.
+            inner.in_a_row = 0;
+            return;
+        }
+        if inner.last.replace(*key) != Some(*key) || inner.in_a_row == 0 {
+            inner.in_a_row = inner.in_a_row.saturating_add(1);
+        }
+        if inner.in_a_row >= OUTAGE && matches!(inner.state, State::Closed) {
+            inner.state = State::Open(Failure::new(error.clone(), now, between(2, 4, fraction)));
+        }
+    }
+
+    /// Something worked: the credentials do, and so does the service.
     pub(super) fn close(&self) {
-        *self.lock() = State::Closed;
+        let mut inner = self.lock();
+        inner.state = State::Closed;
+        inner.in_a_row = 0;
     }
 }
 
@@ -205,8 +245,8 @@ pub(super) struct Probe<'b>(&'b Breaker);
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if let State::HalfOpen(failure) = &*state {
+        let state = &mut self.0.lock().state;
+        if let State::HalfOpen(failure) = state {
             let mut failure = failure.clone();
             failure.until = failure.at;
             *state = State::Open(failure);
@@ -306,6 +346,50 @@ mod tests {
             failures.remember(key(customer), error(ErrorKind::NotFound), at(0), SECOND);
         }
         assert!(failures.len() <= MOST + MOST / 10, "{}", failures.len());
+    }
+
+    #[test]
+    fn customers_who_fail_in_a_row_for_what_is_the_services_are_an_outage() {
+        let of_the_service = || error(ErrorKind::Server).with_effort(1, SECOND);
+        let breaker = Breaker::default();
+        let fail = |customer, error: Error| {
+            breaker.failed(&key(customer), &error, at(0), 0.5);
+            breaker.refusal(at(0)).is_some()
+        };
+        // One who fails alone is none, however often.
+        assert!((0..20).all(|_| !fail(1, of_the_service())));
+        // Nor are four, nor five with a success or an answer between them, nor what was not even sent.
+        assert!((2..=4).all(|customer| !fail(customer, of_the_service())));
+        breaker.close();
+        assert!((5..=8).all(|customer| !fail(customer, of_the_service())));
+        assert!(!fail(9, error(ErrorKind::NotFound).with_effort(1, SECOND)));
+        assert!((1..=4).all(|customer| !fail(customer, of_the_service())));
+        assert!(!fail(5, error(ErrorKind::Timeout)));
+        assert!(fail(5, of_the_service()));
+        assert_eq!(
+            breaker.refusal(at(2)).map(|error| error.kind()),
+            Some(ErrorKind::Server)
+        );
+        // After three seconds one probes.
+        assert!(breaker.refusal(at(3)).is_none());
+        let probe = breaker.admit(at(3));
+        assert!(matches!(probe, Admission::Probe(_)) && breaker.refusal(at(3)).is_some());
+        breaker.close();
+        drop(probe);
+        assert!(matches!(breaker.admit(at(3)), Admission::Free));
+        for kind in [
+            ErrorKind::Connect,
+            ErrorKind::Timeout,
+            ErrorKind::Interrupted,
+        ] {
+            breaker.close();
+            let fails = |customer| fail(customer, error(kind).with_effort(1, SECOND));
+            assert_eq!(
+                (1..=5).filter(|customer| fails(*customer)).count(),
+                1,
+                "{kind:?}"
+            );
+        }
     }
 
     #[test]

@@ -284,6 +284,9 @@ impl Fetch {
         }
         let has_worked = self.store.has_worked.load(Ordering::Relaxed);
         let (blame, hold) = judge(error, has_worked, self.fraction());
+        self.store
+            .breaker
+            .failed(&self.key, error, now, self.fraction());
         match blame {
             Blame::Store => self.store.breaker.open(error.clone(), now, hold),
             Blame::Customer => {
