@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_graphql_is_told_by_what_it_should_be() {
+        let reason = |body: &str| match serde_json::from_str::<OneOrMany>(body) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert!(reason("5").contains("a GraphQL reply, or a list of them"));
+        assert!(reason(r#"{"data": 5}"#).contains("an object, or null"));
+        assert_eq!(reason(r#"{"data": null}"#), "");
+    }
+
+    #[test]
     fn one_of_a_batch_is_enough() {
         let error = json!({"message": "JWT verification failed"});
         let refused = json!({"data": null, "errors": [error]});

@@ -644,6 +644,13 @@ async fn what_is_refused_twice_is_an_error_and_what_is_no_reply_as_well() {
             |_, _| reply(403, json!({"message": "not yours"})),
             ErrorKind::Forbidden,
         ),
+        (
+            |_, _| {
+                let error = json!({"message": "no", "extensions": {"code": 40101}});
+                reply(403, json!({"errors": [error]}))
+            },
+            ErrorKind::Forbidden,
+        ),
         (|_, _| reply(404, "{}"), ErrorKind::NotFound),
         (|_, _| reply(418, "{}"), ErrorKind::Rejected),
         (|_, _| reply(429, "{}"), ErrorKind::RateLimited),
@@ -686,6 +693,16 @@ async fn what_is_refused_twice_is_an_error_and_what_is_no_reply_as_well() {
         );
         assert_eq!(error.may_have_been_applied(), may_be_done, "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_reply_may_be_long() {
+    let long = |_: &str, _: &str| reply(200, json!({"data": "x".repeat(2_000_000)}));
+    let (setting, api) = (Setting::new(), Api::start(long).await);
+    let client = api.client(&setting);
+    let answer = client.graphql(customer(), "{ a }").send();
+    let data: String = answer.await.unwrap().into_data().unwrap();
+    assert_eq!(data.len(), 2_000_000);
 }
 
 #[tokio::test]
@@ -869,6 +886,8 @@ fn a_client_is_not_built_for_a_place_that_is_none() {
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().contains(reason), "{error}");
     }
+    let usual = StorefrontApi::builder().tokens(setting.tokens.clone());
+    assert_eq!(usual.build().is_ok(), crate::client::HAS_TLS);
     let client = StorefrontApi::builder()
         .tokens(setting.tokens.clone())
         .base_url("http://127.0.0.1:9/shop/")
