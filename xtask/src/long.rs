@@ -24,7 +24,7 @@ const MUTATED: &[&str] = &[
 ];
 
 /// The fuzz targets of the SDK.
-pub const TARGETS: &[&str] = &["envelope", "headers", "claims"];
+pub const TARGETS: &[&str] = &["envelope", "headers", "claims", "graphql"];
 
 /// Runs `cargo mutants` over `files`, or over the files of retry, budget, error and managed tokens.
 ///

@@ -117,7 +117,7 @@ enum Test {
     Browser,
     /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
     Fuzz {
-        /// Only these of the targets envelope, headers and claims
+        /// Only these of the targets
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(long::TARGETS))]
         targets: Vec<String>,
         /// How long each

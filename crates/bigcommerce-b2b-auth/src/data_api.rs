@@ -2,6 +2,21 @@
 //! a token, `healing.rs` what is done about it, `layer.rs` and `storefront_api.rs` the same for `tower` and by `reqwest`, `origins.rs`
 //! where tokens may go, `peek.rs` a body that is looked at on its way.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    //! How a body is judged, for `fuzzing.rs`.
+
+    use super::rejection::{self, Verdict};
+
+    /// Whether the body refuses the token, and then whether a part was done.
+    pub(crate) fn of_graphql(body: &[u8]) -> Option<bool> {
+        match rejection::of_graphql(body) {
+            Verdict::Taken => None,
+            Verdict::Refused => Some(false),
+            Verdict::RefusedInPart => Some(true),
+        }
+    }
+}
 mod graphql;
 mod healing;
 mod layer;

@@ -461,6 +461,66 @@ fn claims_of(jwt: &str, slow: Option<Value>) {
     }
 }
 
+/// The body of a GraphQL reply: does it refuse the token, and was anything done?
+#[cfg(feature = "tokens")]
+pub fn graphql(bytes: &[u8]) {
+    use crate::data_api::fuzzing::of_graphql;
+
+    let verdict = of_graphql(bytes);
+    assert_eq!(verdict, of_graphql(bytes), "judged twice, two verdicts");
+    let Ok(json) = serde_json::from_slice::<Value>(bytes) else {
+        assert_eq!(verdict, None, "what cannot be read says nothing");
+        return;
+    };
+    // Written anew, each name is there once: which of two counts is nobody's business.
+    let refuses = |reply: &Value| {
+        let errors = reply["errors"].as_array();
+        errors.into_iter().flatten().any(|error| {
+            let extensions = &error["extensions"];
+            let bare = error["message"]
+                .as_str()
+                .map(|message| message.trim().to_ascii_lowercase());
+            if error.is_object() && extensions.is_null() {
+                bare.as_deref() == Some("jwt verification failed")
+            } else {
+                extensions["code"] == json!(40101)
+                    || extensions["code"]
+                        .as_str()
+                        .is_some_and(|code| code.trim().parse::<i128>() == Ok(40101))
+            }
+        })
+    };
+    let has_data = |reply: &Value| {
+        let fields = reply["data"].as_object();
+        fields
+            .into_iter()
+            .flatten()
+            .any(|(_, value)| !value.is_null())
+    };
+    let expected = flat(&json).and_then(|replies| {
+        let refused = replies.iter().any(|reply| refuses(reply));
+        refused.then(|| replies.iter().any(|reply| has_data(reply)))
+    });
+    let text = json.to_string();
+    assert_eq!(of_graphql(text.as_bytes()), expected, "{text}");
+}
+
+/// The replies of a batch, or the one that there is; `None` when any of them is none.
+#[cfg(feature = "tokens")]
+fn flat(json: &Value) -> Option<Vec<&Value>> {
+    match json {
+        Value::Array(replies) => {
+            let flat: Option<Vec<_>> = replies.iter().map(flat).collect();
+            flat.map(|replies| replies.concat())
+        }
+        Value::Object(fields) => {
+            let data = fields.get("data").unwrap_or(&Value::Null);
+            (data.is_null() || data.is_object()).then(|| vec![json])
+        }
+        _ => None,
+    }
+}
+
 /// A claim of a time says the second that was read from it, and none that no calendar has.
 fn same_time(claim: &Value, read: Option<SystemTime>) {
     let seconds = match claim {
@@ -557,6 +617,12 @@ mod tests {
     #[test]
     fn the_corpus_of_headers() {
         replay("headers", headers);
+    }
+
+    #[cfg(feature = "tokens")]
+    #[test]
+    fn the_corpus_of_graphql() {
+        replay("graphql", graphql);
     }
 
     #[test]
