@@ -40,6 +40,7 @@ const FEATURES: &[&str] = &[
     "http2",
     "blocking",
     "tokens",
+    "snapshot",
     "store-contract",
 ];
 

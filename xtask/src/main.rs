@@ -107,7 +107,7 @@ enum Test {
     },
     /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
     Fuzz {
-        /// Only these of the targets envelope, headers and claims
+        /// Only these of the targets envelope, headers, claims and snapshot
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(long::TARGETS))]
         targets: Vec<String>,
         /// How long each
