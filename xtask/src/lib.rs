@@ -24,5 +24,6 @@ pub mod revisions;
 pub mod select;
 mod servers;
 pub mod shape;
+pub mod snapshot_kills;
 pub mod verify;
 pub mod write;
