@@ -443,7 +443,8 @@ impl StorefrontTokens {
     /// Fetches nothing any more, gives up what has sent nothing, and waits for what has: what was paid for is kept. Tokens that
     /// are there are served until they are over; whoever waits for another one gets [`ErrorKind::ShutDown`].
     ///
-    /// It takes no longer than a fetch may, also where one is on a runtime that is kept without being run.
+    /// It takes no longer than a fetch may, also where one is on a runtime that is kept without being run. Where the cache keeps a
+    /// snapshot (feature `snapshot`), the last one is written then, for which it waits 30 seconds at most.
     pub async fn shutdown(&self) {
         let longest = self.shared.settings.fetch_deadline.saturating_add(OVERDUE);
         let ends_at = Instant::now().checked_add(longest);
