@@ -570,8 +570,9 @@ impl Shared {
         }
         for (key, entry) in self.cache.iter() {
             // It came while this one was written; the next one will have it.
-            let is_known = usize::try_from(key.store()).is_ok_and(|store| store < stores.len());
-            if entry.phase(now) == Phase::Over || !is_known {
+            let store = usize::try_from(key.store()).ok();
+            let is_unknown = store.and_then(|store| stores.get(store)).is_none();
+            if is_unknown || entry.phase(now) == Phase::Over {
                 continue;
             }
             let record = Record::Token(Token {

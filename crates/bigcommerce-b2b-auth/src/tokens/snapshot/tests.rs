@@ -694,6 +694,7 @@ async fn it_is_written_at_intervals_when_something_changed() {
     // By default, it is every five minutes; never more often than each second.
     assert_eq!(Snapshot::new("x", key(1)).every, 5 * MINUTE);
     assert_eq!(Snapshot::new("x", key(1)).not_older_than, DAY);
+    assert_eq!(Snapshot::new("x", key(1)).chunk, 65_536);
     let often = setting.snapshot().every(Duration::ZERO);
     assert_eq!(often.every, Duration::from_secs(1));
 }
