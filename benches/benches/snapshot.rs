@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The transport: another token of 300 characters for each customer, at once.
+/// The transport: another token of 318 characters for each customer, at once.
 #[derive(Debug)]
 struct Mint;
 
