@@ -10,8 +10,8 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, Capacity, Client, Clock, CustomerId, Jitter, RetryPolicy, Sleep, StoreAccess,
-    StorefrontTokens, TokenStore,
+    BudgetLimit, Capacity, Client, Clock, CustomerId, Jitter, RetryPolicy, Sleep, Snapshot,
+    StoreAccess, StorefrontTokens, TokenStore,
     transport::{Operation as Called, Transport, TransportFuture},
     watch::Observer,
 };
@@ -169,6 +169,8 @@ pub struct Wanted {
     pub background_renewals: Option<usize>,
     /// Who watches.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Where the tokens are kept across restarts.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// A store, its service, a client and a cache.
@@ -254,6 +256,7 @@ impl Managed {
             .maybe_shared_store(wanted.shared_store)
             .maybe_fetch_deadline(wanted.fetch_deadline)
             .maybe_background_renewals(wanted.background_renewals)
+            .maybe_snapshot(wanted.snapshot)
             .build();
         Self {
             clock,

@@ -19,11 +19,11 @@ use std::{
 use bigcommerce_b2b_auth::{
     AllowedOrigins, Answer, CallOptions, Capacity, ChannelId, Client, CustomerAccessToken,
     CustomerId, Environment, Error, LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret,
-    StoreAccess, StoreError, StoreKey, StoredToken, StorefrontApi, StorefrontTokens, TokenLayer,
-    TokenRequest, TokenStore,
+    Snapshot, SnapshotKey, StoreAccess, StoreError, StoreKey, StoredToken, StorefrontApi,
+    StorefrontTokens, TokenLayer, TokenRequest, TokenStore,
     watch::{
-        AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, TokenEvictionEvent,
-        TokenFetchEvent,
+        AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, SnapshotEvent,
+        TokenEvictionEvent, TokenFetchEvent,
     },
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -35,6 +35,11 @@ use tests::{Caller, LongestWait, RecordingClock, render};
 use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
 
 const CUSTOMER_ACCESS_TOKEN: &str = "planted-customer-access-token";
+
+const SNAPSHOT_KEY: &[u8; 32] = b"planted-snapshot-key-of-32-bytes";
+
+/// The same as it stands in an environment.
+const SNAPSHOT_KEY_TEXT: &str = "cGxhbnRlZC1zbmFwc2hvdC1rZXktb2YtMzItYnl0ZXM=";
 
 /// Where everything that anybody says is written down.
 #[derive(Clone, Default)]
@@ -98,6 +103,10 @@ impl Observer for Heard {
     }
 
     fn on_token_eviction(&self, event: &TokenEvictionEvent) {
+        self.debug(event);
+    }
+
+    fn on_snapshot(&self, event: &SnapshotEvent<'_>) {
         self.debug(event);
     }
 }
@@ -368,6 +377,58 @@ async fn call_data_apis(client: &Client, heard: &Heard) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// A snapshot that is written, restored, refused and not to be written. Its tokens are returned, and its files as they are.
+async fn keep_snapshots(client: &Client, heard: &Heard) -> (Vec<String>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.snapshot");
+    let key = || SnapshotKey::from_base64(SNAPSHOT_KEY_TEXT).unwrap();
+    heard.debug((key(), SnapshotKey::from(*SNAPSHOT_KEY)));
+    for bad in [
+        SNAPSHOT_KEY_TEXT.trim_end_matches('='),
+        CUSTOMER_ACCESS_TOKEN,
+    ] {
+        heard.note(render(&SnapshotKey::from_base64(bad).unwrap_err()));
+    }
+    let cache = |snapshot: Snapshot| {
+        heard.debug(&snapshot);
+        StorefrontTokens::builder()
+            .client(client.clone())
+            .snapshot(snapshot)
+            .build()
+    };
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let tokens = cache(Snapshot::new(&path, key()));
+    heard.debug(tokens.restore().await);
+    let token = tokens.get(customer).await.unwrap();
+    heard.debug((&tokens, tokens.write_snapshot().await));
+    // Another process while that one runs, one with another key, and one that has nowhere to write.
+    let other_key = SnapshotKey::from([0; 32]);
+    for snapshot in [
+        Snapshot::new(&path, key()),
+        Snapshot::new(&path, other_key.clone()),
+        Snapshot::new(&path, other_key).also_reads(key()),
+        Snapshot::new(path.join("missing"), key()),
+    ] {
+        let other = cache(snapshot);
+        let report = other.restore().await;
+        heard.debug(&report);
+        heard.note(report.problem.unwrap().to_string());
+        let error = other.write_snapshot().await.unwrap_err();
+        heard.note(format!(
+            "{error} {error:?} {:?}",
+            io::Error::other(error.to_string())
+        ));
+        other.shutdown().await;
+    }
+    tokens.shutdown().await;
+    cache(Snapshot::new(&path, key())).shutdown().await;
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        files.extend(std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    (vec![token.expose_secret().to_owned()], files)
+}
+
 /// Every fault of every call, and replies that repeat what was sent to them.
 async fn fail_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) {
     let caller = Caller::new(client.clone(), sandbox);
@@ -549,9 +610,19 @@ async fn no_planted_secret_comes_out_anywhere() {
         ("a customer's password", demo::CUSTOMER_PASSWORD),
         ("an administrator's password", demo::ADMINISTRATOR_PASSWORD),
         ("the customer access token", CUSTOMER_ACCESS_TOKEN),
+        (
+            "the key of a snapshot",
+            std::str::from_utf8(SNAPSHOT_KEY).unwrap(),
+        ),
+        ("the key of a snapshot", &SNAPSHOT_KEY_TEXT[..40]),
+        (
+            "the key of a snapshot",
+            &format!("{:?}", &SNAPSHOT_KEY[..8])[1..20],
+        ),
     ] {
         planted.add(name, secret);
     }
+    let mut files = Vec::new();
 
     show_what_is_made_without_a_call(&heard);
     for (secure, http2) in [(false, false), (true, false), (true, true)] {
@@ -592,6 +663,11 @@ async fn no_planted_secret_comes_out_anywhere() {
         for token in sent {
             planted.add("a token that was sent", &token);
         }
+        let (tokens, bytes) = keep_snapshots(&client, &heard).await;
+        for token in tokens {
+            planted.add("a token in a snapshot", &token);
+        }
+        files.extend(bytes);
         fail_everything(&client, &sandbox, &heard).await;
         panic_with_everything(&client, &sandbox, &heard).await;
     }
@@ -614,6 +690,9 @@ async fn no_planted_secret_comes_out_anywhere() {
         "StorefrontApi",
         "GraphqlReply",
         "a token was refused",
+        "RestoreReport",
+        "SnapshotWritten",
+        "a snapshot of the tokens was written",
         "panicked at",
         "[REDACTED]",
         "Sensitive",
@@ -621,6 +700,12 @@ async fn no_planted_secret_comes_out_anywhere() {
         assert!(text.contains(speaker), "nothing was heard of {speaker}");
     }
     planted.are_not_in(&text, "a log, a span, an error, a panic or a Debug");
+    assert!(files.windows(8).any(|bytes| bytes == b"b2b-snap"));
+    // What is no secret elsewhere is one there.
+    let mut sealed = Planted(planted.0.clone());
+    sealed.add("a customer's e-mail address", demo::CUSTOMER_EMAIL);
+    sealed.add("the store", demo::STORE_HASH);
+    sealed.are_not_in(&String::from_utf8_lossy(&files), "the file of a snapshot");
 
     let snapshots = snapshots();
     assert!(snapshots.len() > 20, "{}", snapshots.len());

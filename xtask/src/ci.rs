@@ -42,6 +42,7 @@ const FEATURES: &[&str] = &[
     "http2",
     "blocking",
     "tokens",
+    "snapshot",
     "store-contract",
 ];
 

@@ -26,5 +26,6 @@ pub mod select;
 mod servers;
 pub mod shape;
 pub mod simulate;
+pub mod snapshot_kills;
 pub mod verify;
 pub mod write;

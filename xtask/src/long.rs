@@ -21,10 +21,16 @@ const MUTATED: &[&str] = &[
     "crates/bigcommerce-b2b-auth/src/tokens/flight.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/key.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/moments.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/file.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/format.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/key.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/report.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/seal.rs",
 ];
 
 /// The fuzz targets of the SDK.
-pub const TARGETS: &[&str] = &["envelope", "headers", "claims", "graphql"];
+pub const TARGETS: &[&str] = &["envelope", "headers", "claims", "graphql", "snapshot"];
 
 /// Runs `cargo mutants` over `files`, or over the files of retry, budget, error and managed tokens.
 ///
@@ -36,6 +42,9 @@ pub fn mutants(root: &Path, files: &[String]) -> Result<(), Error> {
         "mutants",
         "--package",
         "bigcommerce-b2b-auth",
+        // Beside what is on by default.
+        "--features",
+        "snapshot",
         "--cargo-test-arg=--lib",
         "--timeout",
         "60",

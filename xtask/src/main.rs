@@ -13,7 +13,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
-use xtask::{browser, ci, diff, generate, import, long, mutate, revisions, simulate};
+use xtask::{
+    browser, ci, diff, generate, import, long, mutate, revisions, simulate, snapshot_kills,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -112,6 +114,18 @@ enum Test {
         /// How many of each model; so many as take a minute in all if unset
         #[arg(long)]
         iterations: Option<usize>,
+    },
+    /// Kill a process that writes snapshots of managed tokens at random moments and see that the file is whole each time
+    SnapshotKills {
+        /// How many times
+        #[arg(long, default_value_t = 200)]
+        times: u32,
+        /// How many tokens are written
+        #[arg(long, default_value_t = 20_000)]
+        tokens: u32,
+        /// What the moments are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Use the example storefront in headless Chromium, as a step of CI does; needs Chromium
     Browser,
@@ -221,6 +235,14 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
         Command::Test {
             what: Test::Browser,
         } => browser::run(root())?,
+        Command::Test {
+            what:
+                Test::SnapshotKills {
+                    times,
+                    tokens,
+                    seed,
+                },
+        } => snapshot_kills::run(root(), times, tokens, seed, &mut std::io::stdout())?,
         Command::Test {
             what: Test::Fuzz { targets, seconds },
         } => long::fuzz(root(), &targets, seconds)?,

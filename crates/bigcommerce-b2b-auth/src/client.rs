@@ -320,6 +320,12 @@ impl<C: Credentials> Client<C> {
         self.shared.observer.as_ref()
     }
 
+    /// The address of the service, without a slash at its end.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn base_url(&self) -> &str {
+        &self.shared.base_url.prefix
+    }
+
     /// How long a call may take by default.
     #[cfg(feature = "tokens")]
     pub(crate) fn default_deadline(&self) -> Duration {

@@ -20,6 +20,9 @@ use crate::{
     reply::{wanted_wait, wanted_wait_for_budget},
 };
 
+#[cfg(feature = "snapshot")]
+pub use crate::tokens::snapshot::fuzzing::snapshot;
+
 /// What a call may have sent: a word, words, and digits. The dictionaries of the fuzzer have them too.
 const SECRETS: [&str; 3] = ["canary-7f3a9c", "pass word 42", "20261124"];
 
@@ -628,5 +631,11 @@ mod tests {
     #[test]
     fn the_corpus_of_tokens() {
         replay("claims", claims);
+    }
+
+    #[cfg(feature = "snapshot")]
+    #[test]
+    fn the_corpus_of_snapshots() {
+        replay("snapshot", snapshot);
     }
 }

@@ -124,6 +124,7 @@
 //! | `http2` | | HTTP/2 where the other side offers it, which is agreed on with TLS |
 //! | `blocking` | | `blocking::Client`, for programs without async |
 //! | `tokens` | yes | [`StorefrontTokens`], the cache of managed tokens, and what calls the storefront's APIs with them |
+//! | `snapshot` | | [`Snapshot`]: the managed tokens on disk, sealed, so that a restart does not mint them again |
 //! | `store-contract` | | `store_contract`: tests that an implementation of [`TokenStore`] of your own can be held to |
 //!
 //! Without a TLS feature only plain http can be spoken.
@@ -293,6 +294,10 @@ pub use server_tokens::{
 pub use token::{CreatedServerToken, EventChannel, ServerToken, StorefrontToken};
 #[cfg(any(test, feature = "store-contract"))]
 pub use tokens::contract as store_contract;
+#[cfg(feature = "snapshot")]
+pub use tokens::snapshot::{
+    RestoreReport, Snapshot, SnapshotError, SnapshotKey, SnapshotProblem, SnapshotWritten,
+};
 #[cfg(feature = "tokens")]
 pub use tokens::{
     Capacity, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken, MemoryTokenStore, Put,

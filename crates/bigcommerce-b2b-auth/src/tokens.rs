@@ -19,6 +19,8 @@ mod metrics;
 mod moments;
 mod rejections;
 mod request;
+#[cfg(feature = "snapshot")]
+pub(crate) mod snapshot;
 mod store;
 mod sync;
 mod warm;
@@ -144,6 +146,8 @@ struct Shared {
     runtime: Option<Handle>,
     settings: Settings,
     stores: Mutex<HashMap<StoreHash, Arc<StoreState>>>,
+    #[cfg(feature = "snapshot")]
+    snapshot: Option<Arc<snapshot::Keeper>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -246,6 +250,9 @@ impl StorefrontTokens {
         background_renewals: usize,
         /// The runtime that fetches run on. That of whoever asks first if unset.
         runtime: Option<Handle>,
+        /// Where the tokens are kept across restarts; see [`restore`](StorefrontTokens::restore).
+        #[cfg(feature = "snapshot")]
+        snapshot: Option<snapshot::Snapshot>,
     ) -> Self {
         let fetch_deadline = fetch_deadline.unwrap_or(client.default_deadline());
         let shared = Arc::new(Shared {
@@ -267,6 +274,9 @@ impl StorefrontTokens {
                 background_renewals,
             },
             stores: Mutex::default(),
+            #[cfg(feature = "snapshot")]
+            snapshot: snapshot
+                .map(|it| snapshot::Keeper::new(it, client.base_url(), client.observer())),
         });
         Self::of_store(shared, client)
     }
@@ -478,7 +488,8 @@ impl StorefrontTokens {
     /// Fetches nothing any more, gives up what has sent nothing, and waits for what has: what was paid for is kept. Tokens that
     /// are there are served until they are over; whoever waits for another one gets [`ErrorKind::ShutDown`].
     ///
-    /// It takes no longer than a fetch may, also where one is on a runtime that is kept without being run.
+    /// It takes no longer than a fetch may, also where one is on a runtime that is kept without being run. Where the cache keeps a
+    /// snapshot (feature `snapshot`), the last one is written then, for which it waits 30 seconds at most.
     pub async fn shutdown(&self) {
         let longest = self.shared.settings.fetch_deadline.saturating_add(OVERDUE);
         let ends_at = Instant::now().checked_add(longest);
@@ -487,6 +498,8 @@ impl StorefrontTokens {
             self.shared.chores.done().await;
         };
         let _ = in_time(ends_at, done).await;
+        #[cfg(feature = "snapshot")]
+        self.shared.close_snapshot().await;
     }
 
     // Inlined where the request is made, what it does not have costs nothing.
@@ -525,21 +538,21 @@ impl StorefrontTokens {
 
 impl Shared {
     fn store_of(&self, client: Client<StoreAccess>) -> Arc<Store> {
+        let state = self.state_of(client.store_hash());
+        Arc::new(Store { state, client })
+    }
+
+    fn state_of(&self, hash: &StoreHash) -> Arc<StoreState> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         let next = u32::try_from(stores.len()).unwrap_or(u32::MAX);
-        let state = stores
-            .entry(client.store_hash().clone())
-            .or_insert_with(|| {
-                Arc::new(StoreState {
-                    number: next,
-                    breaker: Breaker::default(),
-                    has_worked: AtomicBool::new(false),
-                })
-            });
-        Arc::new(Store {
-            state: Arc::clone(state),
-            client,
-        })
+        let state = stores.entry(hash.clone()).or_insert_with(|| {
+            Arc::new(StoreState {
+                number: next,
+                breaker: Breaker::default(),
+                has_worked: AtomicBool::new(false),
+            })
+        });
+        Arc::clone(state)
     }
 
     fn fingerprint(&self, token: &CustomerAccessToken) -> u64 {

@@ -12,6 +12,9 @@ use crate::{
     base_url::BaseUrl,
 };
 
+#[cfg(feature = "snapshot")]
+pub use crate::tokens::snapshot::SnapshotEvent;
+
 /// Is told what calls do, as it happens: a hook for metrics.
 ///
 /// Every method has an empty default. They run on the task of the call, between its steps: what takes long holds up the
@@ -61,6 +64,12 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// A managed token had to go because the cache was full.
     #[cfg(feature = "tokens")]
     fn on_token_eviction(&self, event: &TokenEvictionEvent) {
+        let _ = event;
+    }
+
+    /// The snapshot of the managed tokens was read or written, or could not be.
+    #[cfg(feature = "snapshot")]
+    fn on_snapshot(&self, event: &SnapshotEvent<'_>) {
         let _ = event;
     }
 }

@@ -116,6 +116,8 @@ pub(super) struct TokenCache {
     map: Cache<Key, Arc<Entry>, Capacity, DefaultHashBuilder, Collect>,
     /// When it is swept next, in milliseconds on the monotonic clock; 0 before anybody has looked.
     next_sweep: AtomicU64,
+    /// How often something was put in or taken out. No hit comes near it.
+    changes: AtomicU64,
 }
 
 impl fmt::Debug for TokenCache {
@@ -161,6 +163,7 @@ impl TokenCache {
         Self {
             map,
             next_sweep: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -183,6 +186,7 @@ impl TokenCache {
                 return EntryAction::Retain((Arc::clone(there), None));
             }
             let old = std::mem::replace(there, Arc::clone(entry));
+            self.changed(1);
             EntryAction::Retain((Arc::clone(entry), Some(old)))
         });
         match there {
@@ -194,6 +198,7 @@ impl TokenCache {
             EntryResult::Vacant(guard) => {
                 // Refused only when it is too large, and then it is among the evicted.
                 let _ = guard.insert_with_lifecycle(Arc::clone(entry), &mut evicted);
+                self.changed(1);
             }
             // Neither removed nor replaced above, and not waited for.
             EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => {}
@@ -203,7 +208,9 @@ impl TokenCache {
 
     /// Removes what is there, and says whether anything was.
     pub(super) fn remove(&self, key: &Key) -> bool {
-        self.map.remove(key).is_some()
+        let was_there = self.map.remove(key).is_some();
+        self.changed(u64::from(was_there));
+        was_there
     }
 
     /// Removes the entry if it is this one or an older one. A newer one is left and returned.
@@ -211,9 +218,16 @@ impl TokenCache {
         let is_it =
             |there: &Arc<Entry>| !there.is_newer_than(entry) || there.token() == entry.token();
         match self.map.remove_if(key, is_it) {
-            Some(_) => None,
+            Some(_) => {
+                self.changed(1);
+                None
+            }
             None => self.map.peek(key),
         }
+    }
+
+    fn changed(&self, by: u64) {
+        self.changes.fetch_add(by, Ordering::Relaxed);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -249,7 +263,28 @@ impl TokenCache {
             }
             stays
         });
+        self.changed(swept.load(Ordering::Relaxed));
         usize::try_from(swept.into_inner()).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(feature = "snapshot")]
+impl TokenCache {
+    /// A number that is another one when something was put in or taken out.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has this token of the key. That is no use of it, as an access is.
+    pub(super) fn has(&self, key: &Key, entry: &Entry) -> bool {
+        let there = self.map.peek(key);
+        there.is_some_and(|there| there.token() == entry.token())
+    }
+
+    /// Every entry, one at a time: a lock that readers share is taken for each, so that hits are not held up. What is put in
+    /// or taken out meanwhile may be among them or not.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> {
+        self.map.iter()
     }
 }
 
@@ -408,6 +443,39 @@ mod tests {
         drop(cache.insert_if_newer(key(1), &old, at(20)));
         assert!(cache.remove(&key(1)) && !cache.remove(&key(1)));
         assert_eq!(cache.len(), 0);
+    }
+
+    #[cfg(feature = "snapshot")]
+    #[test]
+    fn what_is_put_in_or_taken_out_is_a_change_and_nothing_else_is() {
+        let cache = TokenCache::new(Capacity::entries(10));
+        let (old, new) = (entry("old", 0), entry("new", 10));
+        let mut last = cache.changes();
+        let mut changed = || {
+            let before = std::mem::replace(&mut last, cache.changes());
+            before != last
+        };
+        let insert = |entry| drop(cache.insert_if_newer(key(1), entry, at(10)));
+        assert!(!changed());
+        insert(&old);
+        assert!(changed() && cache.has(&key(1), &old) && !cache.has(&key(1), &new));
+        insert(&new);
+        assert!(changed() && cache.has(&key(1), &new) && !cache.has(&key(2), &new));
+        insert(&old);
+        let _ = (cache.get(&key(1)), cache.remove_up_to(&key(1), &old));
+        assert_eq!((cache.sweep(at(10)), changed()), (0, false));
+        assert_eq!(
+            cache.iter().map(|(key, _)| key).collect::<Vec<_>>(),
+            [key(1)]
+        );
+        assert!(cache.remove_up_to(&key(1), &new).is_none() && changed());
+        insert(&old);
+        assert!(changed());
+        assert!(cache.remove(&key(1)) && changed() && !cache.remove(&key(1)) && !changed());
+        insert(&old);
+        assert!(changed());
+        assert_eq!((cache.sweep(at(2 * DAY.as_secs())), changed()), (1, true));
+        assert_eq!(cache.iter().count(), 0);
     }
 
     #[test]

@@ -235,6 +235,52 @@ impl Entry {
     }
 }
 
+/// An entry but for its token, as a snapshot keeps it. What moments it has were drawn once, and are not drawn again.
+#[cfg(feature = "snapshot")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// In seconds since 1970.
+    pub(super) expires_at: u32,
+    /// In ticks.
+    pub(super) life: u32,
+    /// In ticks from its start.
+    pub(super) due: u32,
+}
+
+#[cfg(feature = "snapshot")]
+impl Entry {
+    pub(super) fn kept(&self) -> Kept {
+        let since = |tick: Tick, start: Tick| tick.bits().wrapping_sub(start.bits());
+        Kept {
+            expires_at: self.expires_at,
+            life: self.life.bits(),
+            due: since(self.due(), self.start),
+        }
+    }
+
+    /// The entry as of `now`, whatever the numbers are.
+    pub(super) fn of_kept(
+        header: HeaderValue,
+        kept: Kept,
+        now: ClockReading,
+    ) -> Result<Self, Unfit> {
+        let length = |ticks| Tick::from_bits(ticks).until(Tick::from_bits(0));
+        let expires_at = Duration::from_secs(kept.expires_at.into());
+        let life = Life {
+            requested_at: expires_at.saturating_sub(length(kept.life)),
+            expires_at,
+        };
+        let entry = Self::of_parts(header, life, now, 0.0)?;
+        // The wall clock has the last word where the two differ.
+        if entry.phase(now) == Phase::Over {
+            return Err(Unfit::Expired);
+        }
+        let due = entry.start.plus(length(kept.due)).min(entry.hard());
+        entry.due.store(due.bits(), Ordering::Relaxed);
+        Ok(entry)
+    }
+}
+
 /// From when to when a token is valid, as time since 1970 by our own clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Life {
@@ -545,6 +591,67 @@ mod tests {
         assert!(
             shown.contains("42") && !shown.contains("hunter2"),
             "{shown}"
+        );
+    }
+
+    #[cfg(feature = "snapshot")]
+    #[test]
+    fn what_is_kept_brings_the_same_entry_back_whatever_the_numbers_are() {
+        let header = || bearer::header("token").unwrap();
+        let life = |requested_at, expires_at| Life {
+            requested_at: EPOCH + requested_at,
+            expires_at: EPOCH + expires_at,
+        };
+        let entry = Entry::of_parts(header(), life(HOUR, HOUR + DAY), at(2 * HOUR), 0.5).unwrap();
+        let kept = entry.kept();
+        assert_eq!(
+            kept,
+            Kept {
+                expires_at: 1_800_000_000 + 90_000,
+                life: 8_640_000,
+                due: 6_912_000,
+            }
+        );
+        // On another monotonic clock, an hour later.
+        let now = ClockReading {
+            wall: at(3 * HOUR).wall,
+            monotonic: MINUTE,
+        };
+        let again = Entry::of_kept(header(), kept, now).unwrap();
+        assert_eq!((again.kept(), again.token()), (kept, "token"));
+        assert_eq!(again.requested_at(), entry.requested_at());
+        assert_eq!(again.served_for(now), entry.served_for(at(3 * HOUR)));
+        assert_eq!(
+            again.due().until(Tick::of(MINUTE)),
+            DAY.mul_f64(0.8) - 2 * HOUR
+        );
+        // What was put off is still put off.
+        entry.leave_alone_for(at(23 * HOUR), 7 * MINUTE);
+        assert_eq!(entry.kept().due, (22 * 3600 + 7 * 60) * 100);
+        for life in [0, 1, 8_640_000, i32::MAX as u32, 1 << 31, u32::MAX] {
+            for due in [0, 8_640_000, i32::MAX as u32, 1 << 31, u32::MAX] {
+                for expires_at in [0, 1_800_000_000, 1_800_090_000, u32::MAX] {
+                    let kept = Kept {
+                        expires_at,
+                        life,
+                        due,
+                    };
+                    if let Ok(entry) = Entry::of_kept(header(), kept, now) {
+                        assert_ne!(entry.phase(now), Phase::Over, "{kept:?}");
+                        assert!(!entry.due().is_after(entry.hard()), "{kept:?}");
+                        assert!(entry.served_for(now) < LONGEST_LIFE, "{kept:?}");
+                    }
+                }
+            }
+        }
+        // Valid by its length and not by the wall clock, in the last second of whole ones.
+        let short = Kept {
+            expires_at: 1_800_000_000 + 3 * 3600 + 30,
+            ..kept
+        };
+        assert_eq!(
+            Entry::of_kept(header(), short, now).err(),
+            Some(Unfit::Expired)
         );
     }
 }

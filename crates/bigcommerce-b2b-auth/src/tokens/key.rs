@@ -40,6 +40,11 @@ impl Key {
         }
     }
 
+    #[cfg(feature = "snapshot")]
+    pub(super) fn store(&self) -> u32 {
+        self.store
+    }
+
     pub(super) fn customer(&self) -> CustomerId {
         CustomerId::of_key(whole(self.customer).cast_signed())
     }
@@ -97,6 +102,8 @@ mod tests {
                         let key = Key::new(store, customer, channel, fingerprint);
                         assert_eq!(key.customer(), customer);
                         assert_eq!((key.channel(), key.fingerprint()), (channel, fingerprint));
+                        #[cfg(feature = "snapshot")]
+                        assert_eq!(key.store(), store);
                         assert!(seen.insert(key), "{key:?}");
                     }
                 }
