@@ -81,10 +81,7 @@ impl Contender {
             (Self::Ideal, _) => Err(Error::Deploy(
                 "nothing befalls the ideal, a deploy neither: run it with --deploy none".to_owned(),
             )),
-            (_, Deploy::Lost) => Ok(()),
-            (Self::Ours | Self::Unspread, Deploy::Snapshot | Deploy::Crash) => {
-                managed::can_restore(deploy)
-            }
+            (_, Deploy::Lost) | (Self::Ours | Self::Unspread, _) => Ok(()),
             (Self::Moka | Self::Naive, Deploy::Snapshot | Deploy::Crash) => {
                 Err(Error::Deploy(format!(
                     "{self} writes nothing down that the next process could read: run it with --deploy lost"
@@ -114,11 +111,15 @@ pub(crate) enum Process {
 pub(crate) type Reason = String;
 
 impl Process {
-    /// A process with an empty cache.
-    pub(crate) fn start(contender: Contender, world: &World) -> Result<Self, Error> {
+    /// A process with an empty cache, that writes it down if the deploy to come needs that.
+    pub(crate) async fn start(
+        contender: Contender,
+        deploy: Deploy,
+        world: &World,
+    ) -> Result<Self, Error> {
         Ok(match contender {
             Contender::Ours | Contender::Unspread | Contender::Ideal => {
-                Self::Managed(Managed::start(world)?)
+                Self::Managed(Managed::start(deploy, world).await?)
             }
             Contender::Moka => Self::Moka(Moka::start(world)?),
             Contender::Naive => Self::Naive(Arc::new(Naive::start(world)?)),
@@ -195,7 +196,7 @@ impl Process {
             (_, Self::Managed(managed)) => managed.replace(deploy, world).await?,
             (_, Self::Moka(_) | Self::Naive(_)) => {
                 contender.can_be_deployed(deploy)?;
-                *self = Self::start(contender, world)?;
+                *self = Self::start(contender, deploy, world).await?;
                 world.record.all_lost();
             }
         }

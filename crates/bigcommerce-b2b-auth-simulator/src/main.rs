@@ -57,10 +57,20 @@ fn run() -> Result<(), Error> {
     };
     let scenario = arguments.changes.apply(scenario);
     let mut runs = Vec::new();
+    let mut refused = None;
     for contender in &arguments.contender {
         for deploy in &arguments.deploy {
-            runs.push((*contender, *deploy));
+            match contender.can_be_deployed(*deploy) {
+                Ok(()) => runs.push((*contender, *deploy)),
+                Err(error) => {
+                    eprintln!("left out: {error}");
+                    refused = Some(error);
+                }
+            }
         }
+    }
+    if let (true, Some(error)) = (runs.is_empty(), refused) {
+        return Err(error);
     }
     let mut since = Instant::now();
     let figures = simulate(&scenario, &runs, |done| {

@@ -68,7 +68,7 @@ fn run(
         .build()
         .map_err(Error::Runtime)?;
     runtime.block_on(async {
-        let mut course = Course::begin(scenario, contender, deploy)?;
+        let mut course = Course::begin(scenario, contender, deploy).await?;
         course.go(trace).await?;
         Ok(course.figures())
     })
@@ -99,13 +99,13 @@ struct Course {
 }
 
 impl Course {
-    fn begin(
+    async fn begin(
         scenario: &Arc<Scenario>,
         contender: Contender,
         deploy: Deploy,
     ) -> Result<Self, Error> {
         let world = World::new(scenario, contender.nature());
-        let process = Process::start(contender, &world)?;
+        let process = Process::start(contender, deploy, &world).await?;
         Ok(Self {
             world,
             process,

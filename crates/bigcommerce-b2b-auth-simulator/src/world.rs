@@ -70,6 +70,12 @@ impl SimulatedClock {
         self.start.elapsed()
     }
 
+    /// When it was this time on the wall.
+    pub(crate) fn elapsed_at(self, wall: SystemTime) -> Duration {
+        let first_midnight = SystemTime::UNIX_EPOCH + FIRST_MIDNIGHT;
+        wall.duration_since(first_midnight).unwrap_or_default()
+    }
+
     pub(crate) fn ms(self) -> u32 {
         u32::try_from(self.elapsed().as_millis()).unwrap_or(u32::MAX)
     }
@@ -188,6 +194,16 @@ impl Record {
     pub(crate) fn all_lost(&self) {
         for known in locked(&self.0).iter_mut() {
             known.expires_at = Duration::ZERO;
+        }
+    }
+
+    /// The process was replaced by one that has what was written down at this moment. Of whoever got a token later, an older one
+    /// may be back; nothing is expected of that.
+    pub(crate) fn lost_since(&self, written_at: Duration) {
+        for known in locked(&self.0).iter_mut() {
+            if known.expires_at > written_at + TOKEN_LIFE {
+                known.expires_at = Duration::ZERO;
+            }
         }
     }
 

@@ -189,6 +189,35 @@ fn a_seed_gives_the_same_figures_and_another_seed_others() {
 }
 
 #[test]
+fn a_snapshot_spares_the_mints_of_a_deploy() {
+    let deploys = [Deploy::None, Deploy::Snapshot, Deploy::Crash, Deploy::Lost];
+    let runs = deploys.map(|deploy| (Contender::Ours, deploy));
+    let calm = Scenario {
+        outage_minutes: 0,
+        fault_share: 0.0,
+        limit_per_minute: 150,
+        ..small()
+    };
+    let figures = run(&calm, &runs);
+    let [none, snapshot, crash, lost] = figures
+        .runs
+        .iter()
+        .map(|run| run.days[0].tokens)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("four runs");
+    };
+    // At noon some two thirds of them have a token.
+    assert!(lost > none + 20, "{lost} and {none}");
+    assert!(snapshot <= none + 1, "{snapshot} and {none}");
+    // What came in the last five minutes is lost.
+    assert!(crash <= none + 5, "{crash} and {none}");
+    for run in &figures.runs {
+        assert_eq!(run.days[0].failed.all(), 0, "{}", run.name());
+    }
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_before_anything_is() {
     let refusal = |scenario: &Scenario, runs: &[(Contender, Deploy)]| {
         let refused = simulate(scenario, runs, |progress| panic!("{progress}"));

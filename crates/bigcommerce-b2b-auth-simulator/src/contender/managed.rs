@@ -1,35 +1,44 @@
 //! The SDK's managed tokens, as an application has them: one client, one cache.
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, Capacity, Client, CustomerId, Error as SdkError, StorefrontTokens, TokenRequest,
+    BudgetLimit, Capacity, Client, CustomerId, Error as SdkError, RestoreReport, Snapshot,
+    SnapshotKey, StorefrontTokens, TokenRequest,
 };
+use tempfile::TempDir;
 
 use super::{Deploy, Reason};
 use crate::{Error, figures::SdkCounts, world::World};
 
-/// Whether the SDK can bring a cache from one process to the next like this.
-pub(super) fn can_restore(deploy: Deploy) -> Result<(), Error> {
-    match deploy {
-        Deploy::None | Deploy::Lost => Ok(()),
-        Deploy::Snapshot | Deploy::Crash => Err(Error::Deploy(format!(
-            "deploy {deploy} needs the snapshot, which managed tokens do not have: run with --deploy lost"
-        ))),
-    }
-}
+/// What seals the snapshots. Nobody else is to read them, and nobody has to.
+const KEY: [u8; 32] = [7; 32];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Managed {
     tokens: StorefrontTokens,
     client: Client,
     patience: Duration,
+    /// Where the snapshot is, if one is kept.
+    folder: Option<Arc<TempDir>>,
     /// What the processes before this one counted.
     before: SdkCounts,
 }
 
 impl Managed {
-    pub(super) fn start(world: &World) -> Result<Self, Error> {
+    pub(super) async fn start(deploy: Deploy, world: &World) -> Result<Self, Error> {
+        let folder = match deploy {
+            Deploy::Snapshot | Deploy::Crash => Some(new_folder()?),
+            Deploy::None | Deploy::Lost => None,
+        };
+        Self::begin(folder, world).await.map(|(process, _)| process)
+    }
+
+    /// A process, and what it found in the folder.
+    async fn begin(
+        folder: Option<Arc<TempDir>>,
+        world: &World,
+    ) -> Result<(Self, Option<RestoreReport>), Error> {
         let scenario = &world.scenario;
         let limit = if world.nature.is_ideal {
             BudgetLimit::unlimited()
@@ -45,13 +54,24 @@ impl Managed {
             .client(client.clone())
             .capacity(Capacity::entries(scenario.capacity as usize))
             .background_renewals(scenario.background_renewals as usize)
+            .maybe_snapshot(
+                folder
+                    .as_ref()
+                    .map(|folder| Snapshot::new(file_in(folder), SnapshotKey::from(KEY))),
+            )
             .build();
-        Ok(Self {
+        let report = match &folder {
+            Some(_) => Some(tokens.restore().await),
+            None => None,
+        };
+        let process = Self {
             tokens,
             client,
             patience: Duration::from_secs_f64(scenario.patience_seconds),
+            folder,
             before: SdkCounts::default(),
-        })
+        };
+        Ok((process, report))
     }
 
     pub(super) fn look(&self, customer: CustomerId) -> bool {
@@ -91,15 +111,52 @@ impl Managed {
 
     /// A deploy. The one place that knows how a process hands its cache over.
     pub(super) async fn replace(&mut self, deploy: Deploy, world: &World) -> Result<(), Error> {
-        can_restore(deploy)?;
         let before = self.counts();
-        *self = Self {
-            before,
-            ..Self::start(world)?
+        let folder = match (deploy, &self.folder) {
+            (Deploy::Snapshot, Some(folder)) => {
+                self.tokens
+                    .write_snapshot()
+                    .await
+                    .map_err(|error| Error::Deploy(error.to_string()))?;
+                Some(Arc::clone(folder))
+            }
+            // Whoever is killed writes nothing more, also where a request that waits keeps it alive here.
+            (Deploy::Crash, Some(folder)) => {
+                let copy = new_folder()?;
+                let from = file_in(folder);
+                std::fs::copy(&from, file_in(&copy))
+                    .map_err(|source| Error::File { path: from, source })?;
+                Some(copy)
+            }
+            _ => None,
         };
-        world.record.all_lost();
+        let (new, report) = Self::begin(folder, world).await?;
+        let old = std::mem::replace(self, Self { before, ..new });
+        match report.and_then(|report| report.written_at) {
+            Some(written_at) => world.record.lost_since(world.clock.elapsed_at(written_at)),
+            None => world.record.all_lost(),
+        }
+        if deploy == Deploy::Snapshot {
+            // No new request comes to it; those that wait are answered, and then it gives the snapshot over.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(old.patience).await;
+                old.tokens.shutdown().await;
+            }));
+        }
         Ok(())
     }
+}
+
+fn new_folder() -> Result<Arc<TempDir>, Error> {
+    let folder = tempfile::tempdir().map_err(|source| Error::File {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    Ok(Arc::new(folder))
+}
+
+fn file_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("tokens.snapshot")
 }
 
 /// What an error is, in a word or two, and whether it is an earlier one that is remembered.
