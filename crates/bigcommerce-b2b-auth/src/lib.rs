@@ -84,6 +84,9 @@
 //! ```
 //!
 //! **Before they are needed**, [`StorefrontTokens::warm`] fetches the tokens of many customers within a share of the budget.
+//! **Across a restart**, the feature `snapshot` keeps the cache on disk, sealed, and a [`TokenStore`] is shared by a fleet.
+//! **While somebody waits**, an attempt to mint takes up to 30 seconds by default: where shoppers are less patient, give the
+//! client an `attempt_timeout` of a few.
 //!
 //! # The six operations
 //! | call | needs | gives |
