@@ -14,6 +14,13 @@ const MUTATED: &[&str] = &[
     "crates/bigcommerce-b2b-auth/src/budget/ledger.rs",
     "crates/bigcommerce-b2b-auth/src/budget/local.rs",
     "crates/bigcommerce-b2b-auth/src/budget/stores.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/graphql.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/healing.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/layer.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/origins.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/peek.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/rejection.rs",
+    "crates/bigcommerce-b2b-auth/src/data_api/storefront_api.rs",
     "crates/bigcommerce-b2b-auth/src/error.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/cache.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/entry.rs",
@@ -32,7 +39,7 @@ const MUTATED: &[&str] = &[
 /// The fuzz targets of the SDK.
 pub const TARGETS: &[&str] = &["envelope", "headers", "claims", "graphql", "snapshot"];
 
-/// Runs `cargo mutants` over `files`, or over the files of retry, budget, error and managed tokens.
+/// Runs `cargo mutants` over `files`, or over the files of retry, budget, error, managed tokens and data API.
 ///
 /// # Errors
 /// [`Error::Step`] when a mutant survives or the tool cannot be run.

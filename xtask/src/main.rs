@@ -103,7 +103,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Test {
-    /// Change the code of retry, budget, error and managed tokens in small ways and see that a test notices; needs
+    /// Change the code of retry, budget, error, managed tokens and data API in small ways and see that a test notices; needs
     /// cargo-mutants
     Mutants {
         /// Other files than those, from the root of the workspace

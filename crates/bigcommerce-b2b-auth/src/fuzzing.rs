@@ -472,7 +472,13 @@ pub fn graphql(bytes: &[u8]) {
     let verdict = of_graphql(bytes);
     assert_eq!(verdict, of_graphql(bytes), "judged twice, two verdicts");
     let Ok(json) = serde_json::from_slice::<Value>(bytes) else {
-        assert_eq!(verdict, None, "what cannot be read says nothing");
+        // What is not looked at may be damaged: bytes that are no text among the data, say.
+        let names_errors = bytes.windows(6).any(|word| word == b"errors");
+        let is_escaped = bytes.contains(&b'\\');
+        assert!(
+            verdict.is_none() || names_errors || is_escaped,
+            "it says nothing of errors"
+        );
         return;
     };
     // Written anew, each name is there once: which of two counts is nobody's business.
