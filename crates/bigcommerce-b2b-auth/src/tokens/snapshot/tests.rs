@@ -1011,6 +1011,20 @@ fn it_works_without_a_runtime_and_on_one_that_was_given() {
     assert!(matches!(error, SnapshotError::Interrupted));
 }
 
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_opened_is_not_taken_for_a_first_start() {
+    let setting = Setting::new();
+    // A link that leads to itself: it is there, and nobody can open it.
+    std::os::unix::fs::symlink(setting.path(), setting.path()).unwrap();
+    let report = setting.cache_on(setting.snapshot()).restore().await;
+    assert!(
+        matches!(&report.problem, Some(SnapshotProblem::Unreadable { path, .. }) if *path == setting.path()),
+        "{report:?}"
+    );
+    assert!(report.is_writing);
+}
+
 #[test]
 fn every_problem_says_what_happened_and_what_to_do() {
     let path = PathBuf::from("folder/file");
