@@ -118,7 +118,9 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 /// | writing fails | the old snapshot stays, and it is tried again at the next interval |
 /// | [`restore`](StorefrontTokens::restore) is never called | nothing is ever written, since what is there would be lost; [`shutdown`](StorefrontTokens::shutdown) says so in the log |
 ///
-/// A snapshot that was reported and ignored is replaced by the next one that is written.
+/// A snapshot that was reported and ignored is replaced by the next one that is written. What may be of use to others (no snapshot
+/// at all, one under another key, of another service or of a newer version) is kept beside it first, as `….aside`, unless there
+/// is something of that name: a path or a key that was mistaken destroys nothing.
 ///
 /// # What is in the file
 /// The tokens, whose they are, how long they last and when each is renewed, which was drawn once and is not drawn again. Anybody
@@ -215,6 +217,8 @@ struct State {
     sequence: u64,
     /// What had changed in the cache when it was last written.
     written: u64,
+    /// Whether what is there is to be kept under another name, before a snapshot takes its place.
+    is_of_others: bool,
 }
 
 impl Keeper {
@@ -427,7 +431,10 @@ impl Shared {
         };
         match read {
             Ok(contents) => self.put_back(contents, &mut report),
-            Err(problem) => report.problem = Some(problem),
+            Err(problem) => {
+                state.is_of_others = problem.is_of_others();
+                report.problem = Some(problem);
+            }
         }
         report.is_writing = state.lock.is_some();
         report.took = self.clock.instant().saturating_duration_since(began);
@@ -530,6 +537,10 @@ impl Shared {
             sequence,
             ..SnapshotWritten::default()
         };
+        if state.is_of_others {
+            file::set_aside(keeper.path())?;
+            state.is_of_others = false;
+        }
         file::replace(keeper.path(), &snapshot.random, |file| {
             let mut random = [0; RANDOM];
             (snapshot.random)(&mut random)?;

@@ -80,6 +80,28 @@ fn write_and_move<T>(
     Ok(written)
 }
 
+/// Keeps what is there under another name, before something else takes its place. What was kept before stays: it was there first.
+pub(super) fn set_aside(path: &Path) -> Result<(), Failed> {
+    let aside = beside(path, ".aside");
+    match fs::hard_link(path, &aside) {
+        Ok(()) => Ok(()),
+        // Kept before, or gone by itself.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(())
+        }
+        // Not every file system has links.
+        Err(_) if path.is_file() && !aside.exists() => {
+            fs::rename(path, aside).map_err(failed("set aside", path))
+        }
+        Err(error) => Err(failed("set aside", path)(error)),
+    }
+}
+
 /// Has the new name written down, without which it may be the old one after a loss of power.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -302,6 +324,27 @@ mod tests {
         let failed = replace(&path, &no_chance, |_| Ok(())).unwrap_err();
         assert_eq!((failed.doing, &failed.path), ("draw a name beside", &path));
         assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
+    fn what_is_set_aside_first_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        set_aside(&path).unwrap();
+        assert!(names(&folder).is_empty(), "there was nothing");
+        for text in ["one", "two"] {
+            fs::write(&path, text).unwrap();
+            set_aside(&path).unwrap();
+            replace(&path, &always(0), |file| file.write_all(b"new")).unwrap();
+            assert_eq!(fs::read(folder.path().join("file.aside")).unwrap(), b"one");
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+        }
+        assert_eq!(names(&folder), ["file", "file.aside"]);
+        // A folder is nothing to be moved out of the way.
+        let other = folder.path().join("folder");
+        fs::create_dir(&other).unwrap();
+        assert_eq!(set_aside(&other).unwrap_err().doing, "set aside");
+        assert!(other.is_dir());
     }
 
     #[cfg(unix)]

@@ -76,12 +76,22 @@ pub enum SnapshotProblem {
     NotSetUp,
 }
 
+impl SnapshotProblem {
+    /// Whether what is there may be of use to somebody else: it is no snapshot at all, or one that others can read.
+    pub(super) fn is_of_others(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { at: 0 } | Self::OtherKey | Self::OtherService | Self::NewerVersion(_)
+        )
+    }
+}
+
 impl fmt::Display for SnapshotProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged { at } => write!(
                 f,
-                "the snapshot is damaged at or after byte {at} and was ignored: it is replaced by the next one"
+                "the snapshot is damaged at or after byte {at} and was ignored: the next one takes its place"
             ),
             Self::OtherKey => f.write_str(
                 "the snapshot was sealed with another key and was ignored: name the old key by `also_reads`",

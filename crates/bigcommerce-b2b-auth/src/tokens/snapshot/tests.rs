@@ -1025,6 +1025,46 @@ async fn what_cannot_be_opened_is_not_taken_for_a_first_start() {
     assert!(report.is_writing);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_not_ours_is_kept_beside() {
+    let write = async |setting: &Setting, snapshot: Snapshot| {
+        let tokens = setting.cache_on(snapshot);
+        let report = tokens.restore().await;
+        setting.put(&tokens, 1);
+        tokens.write_snapshot().await.unwrap();
+        tokens.shutdown().await;
+        report.problem
+    };
+    let setting = Setting::new();
+    let aside = setting.folder.path().join("tokens.snapshot.aside");
+    // Somebody's file, whose path was given by mistake.
+    fs::write(setting.path(), "dear diary").unwrap();
+    let problem = write(&setting, setting.snapshot()).await;
+    assert_eq!(problem, Some(SnapshotProblem::Damaged { at: 0 }));
+    assert_eq!(fs::read(&aside).unwrap(), b"dear diary");
+    // Ours, written anew by us: nothing is kept of that.
+    fs::remove_file(&aside).unwrap();
+    assert_eq!(write(&setting, setting.snapshot()).await, None);
+    assert!(!aside.exists());
+    // Under a key that was mistaken: the right one brings it back.
+    let ours = fs::read(setting.path()).unwrap();
+    let problem = write(&setting, Snapshot::new(setting.path(), key(2))).await;
+    assert_eq!(problem, Some(SnapshotProblem::OtherKey));
+    assert_eq!(fs::read(&aside).unwrap(), ours);
+    // What is damaged further on is ours, and of no use to anybody.
+    fs::remove_file(&aside).unwrap();
+    let mut damaged = fs::read(setting.path()).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(setting.path(), damaged).unwrap();
+    let problem = write(&setting, Snapshot::new(setting.path(), key(2))).await;
+    assert!(
+        matches!(problem, Some(SnapshotProblem::Damaged { at }) if at > 0),
+        "{problem:?}"
+    );
+    assert!(!aside.exists());
+}
+
 #[test]
 fn every_problem_says_what_happened_and_what_to_do() {
     let path = PathBuf::from("folder/file");
