@@ -439,7 +439,7 @@ impl StorefrontTokens {
 
     /// Takes out what is kept for this customer, such as when he logs out: the next access fetches a token. It says whether
     /// anything was there. The token itself stays valid, since the service has no way to end it; what a shared store keeps is
-    /// left there, and found again by the next access.
+    /// left there, and found again by the next access; what a fetch brings that is under way is kept.
     pub fn forget(&self, request: impl Into<TokenRequest>) -> bool {
         let key = self.key(&request.into());
         self.shared.cache.remove(&key)

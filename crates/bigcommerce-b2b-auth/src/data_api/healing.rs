@@ -3,6 +3,7 @@
 
 use std::{error::Error as StdError, fmt};
 
+use super::rejection;
 use crate::{Error, ErrorKind, ManagedToken, StorefrontTokens, TokenRequest, tokens::Refusal};
 
 /// What a data API answered to a call with a token.
@@ -28,11 +29,7 @@ impl<T> Answer<T> {
     /// ```
     #[must_use]
     pub fn by_status(status: u16, reply: T) -> Self {
-        if status == 401 {
-            Self::Refused(reply)
-        } else {
-            Self::Accepted(reply)
-        }
+        rejection::of_status(status).answer(reply)
     }
 
     /// What the JSON body of a GraphQL reply says of the token. It refuses it by an error with `extensions.code` 40101, or with
@@ -47,7 +44,7 @@ impl<T> Answer<T> {
     /// ```
     #[must_use]
     pub fn by_graphql(body: &[u8], reply: T) -> Self {
-        super::rejection::of_graphql(body).answer(reply)
+        rejection::of_graphql(body).answer(reply)
     }
 }
 

@@ -270,7 +270,7 @@ async fn judge<D: Body>(reply: Response<D>, is_graphql: bool) -> Answer<Response
     let status = reply.status();
     let is_to_be_read = is_graphql && status.is_success() && is_readable(&reply);
     let mut reply = reply.map(PeekedBody::unread);
-    let by_status = rejection::of_status(status);
+    let by_status = rejection::of_status(status.as_u16());
     let verdict = match by_status {
         Verdict::Taken if is_to_be_read => match reply.body_mut().look().await {
             Some(body) => rejection::of_graphql(&body),

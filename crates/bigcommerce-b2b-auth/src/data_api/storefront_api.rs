@@ -200,7 +200,8 @@ impl StorefrontApi {
     /// URL of an origin that is allowed.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let shared = &*self.0;
-        let url = if path.contains("://") {
+        // A path is none by itself, also where its query holds one.
+        let url = if Url::parse(path).is_ok() {
             path.to_owned()
         } else {
             format!("{}/{}", shared.base, path.trim_start_matches('/'))
@@ -235,7 +236,7 @@ impl StorefrontApi {
                 again,
                 |request, token| async move {
                     let reply = shared.send_once(request, &token).await?;
-                    let verdict = rejection::of_status(reply.status());
+                    let verdict = rejection::of_status(reply.status().as_u16());
                     Ok(verdict.answer(reply))
                 },
             )
@@ -299,7 +300,7 @@ impl Shared {
             )
             .with_source(error.into_source())),
         };
-        let verdict = match (rejection::of_status(status), &body) {
+        let verdict = match (rejection::of_status(status.as_u16()), &body) {
             (Verdict::Taken, Ok(body)) if status.is_success() => rejection::of_graphql(body),
             (by_status, _) => by_status,
         };

@@ -896,6 +896,15 @@ fn a_client_is_not_built_for_a_place_that_is_none() {
         .unwrap();
     let request = client.request(Method::GET, "/a").build().unwrap();
     assert_eq!(request.url().as_str(), "http://127.0.0.1:9/shop/a");
+    // A URL within the query does not make it one.
+    let request = client
+        .request(Method::GET, "/a?next=https://shop.example/")
+        .build();
+    let url = request.unwrap().url().clone();
+    assert_eq!(
+        url.as_str(),
+        "http://127.0.0.1:9/shop/a?next=https://shop.example/"
+    );
     assert!(format!("{client:?}").contains("http://127.0.0.1:9/shop"));
     let layer = TokenLayer::new(setting.tokens, AllowedOrigins::bigcommerce());
     assert!(format!("{layer:?}").contains("api-b2b"));

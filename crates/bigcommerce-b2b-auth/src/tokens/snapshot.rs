@@ -132,7 +132,7 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 ///
 /// # Files
 /// The snapshot itself; beside it `….lock`, held while a process writes the snapshot and free again when it ends, however it
-/// does; and for as long as a snapshot is written, `….tmp`. On Unix they are readable by the process's user alone. The folder has to
+/// does; for as long as a snapshot is written, `….tmp`; and `….aside`, where something else had to make room. On Unix they are readable by the process's user alone. The folder has to
 /// be there, on a file system that has locks, and be writable.
 #[derive(Clone)]
 pub struct Snapshot {

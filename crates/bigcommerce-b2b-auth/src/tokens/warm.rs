@@ -85,8 +85,8 @@ impl StorefrontTokens {
     /// - **Resuming.** Everybody before [`WarmProgress::resume_at`] is settled. Beginning from the start does as well, and costs
     ///   no request for those who have a token.
     ///
-    /// A token lasts a day: at half of a budget of 150 requests a minute 108,000 customers can be kept warm, and no more than the
-    /// cache's [`Capacity`](crate::Capacity).
+    /// A token lasts a day, and is renewed after some four fifths of it: at half of a budget of 150 requests a minute about 86,000
+    /// customers can be kept warm, and no more than the cache's [`Capacity`](crate::Capacity).
     #[builder(
         finish_fn = start,
         builder_type(name = Warm, doc {
