@@ -70,7 +70,7 @@ const STEPS: &[(&str, Work)] = &[
                 "--customers",
                 "300",
                 "--deploy",
-                "none,lost",
+                "none,lost,snapshot",
                 "--out",
                 "target/simulate-small",
             ],
