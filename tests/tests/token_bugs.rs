@@ -1,4 +1,4 @@
-//! Nineteen bugs that caches of tokens have shipped, one named test each, so that ours has none of them. In the *time* harness,
+//! Bugs that caches of tokens have shipped, one named test each, so that ours has none of them. In the *time* harness,
 //! but for what is about runtimes: there nothing waits, because the transport answers when it is told to.
 #![allow(
     clippy::unwrap_used,
@@ -1296,4 +1296,23 @@ async fn bug_07_a_flight_that_has_its_token_brings_it_after_it_was_refused() {
     assert_eq!(managed.tokens.invalidate(&token), Invalidation::Removed);
     assert_ne!(secret(&managed, 1).await, token.expose_secret());
     assert_ne!(early.await, token.expose_secret());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_25_a_token_dies_during_the_job_that_it_was_taken_for() {
+    const JOB: Duration = Duration::from_secs(6 * 3600);
+    let managed = Managed::new(Wanted::default());
+    let old = secret(&managed, 1).await;
+    // It is not due to be renewed yet, and has five hours left.
+    tokio::time::sleep(SOFT - MINUTE).await;
+    let request = TokenRequest::new(customer(1)).valid_for_at_least(JOB);
+    let token = managed.tokens.get(request.clone()).await.unwrap();
+    assert_ne!(token.expose_secret(), old);
+    assert!(token.remaining(managed.clock.true_time()) >= JOB);
+    assert_eq!(managed.mints(), 2);
+    // The new one is what others get, and what the next job gets.
+    assert_eq!(secret(&managed, 1).await, token.expose_secret());
+    let next = managed.tokens.get(request).await.unwrap();
+    assert_eq!(next.expose_secret(), token.expose_secret());
+    assert_eq!(managed.mints(), 2);
 }

@@ -53,6 +53,9 @@ pub enum ErrorKind {
     ReplyTooLarge,
     /// A managed token was refused by those whom it was shown to, and another one cannot be had yet.
     TokenRejected,
+    /// The service granted a managed token a shorter life than the request needs, which `TokenRequest::valid_for_at_least`
+    /// states.
+    TokenTooShort,
     /// What fetched a managed token panicked: an observer, a transport, a clock or a provider of the caller's own.
     Panicked,
     /// The runtime that fetched a managed token was shut down, or there is none.

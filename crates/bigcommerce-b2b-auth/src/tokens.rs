@@ -2,7 +2,7 @@
 //! served, remembers failures, and never hands out a token that was refused.
 //!
 //! What lives where: `access.rs` what an access does that is no hit, `cache.rs` the bounded map, `entry.rs` a token and its life, `moments.rs` when it is renewed, `flight.rs`
-//! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` and `rejections.rs` what is remembered, `store.rs` the
+//! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` and `rejections.rs` what is remembered, `minimum_life.rs` requests that state how long a token has to be valid, `store.rs` the
 //! seam for a store that a fleet shares, `warm.rs` fetching before anybody asks.
 
 mod access;
@@ -16,6 +16,7 @@ mod flight;
 mod flight_tests;
 mod key;
 mod metrics;
+mod minimum_life;
 mod moments;
 mod rejections;
 mod request;
@@ -60,6 +61,7 @@ use self::{
     flight::Flights,
     key::Key,
     metrics::Counters,
+    minimum_life::ShortLives,
     rejections::Rejections,
 };
 use crate::{
@@ -134,6 +136,7 @@ struct Shared {
     flights: Arc<Flights<Key, Result<Arc<Entry>, Error>, Span>>,
     failures: Failures,
     rejections: Rejections,
+    short_lives: ShortLives,
     counters: Counters,
     /// How many renewals run in the background.
     background: AtomicUsize,
@@ -260,6 +263,7 @@ impl StorefrontTokens {
             flights: Arc::new(Flights::new()),
             failures: Failures::new(),
             rejections: Rejections::new(),
+            short_lives: ShortLives::new(),
             counters: Counters::default(),
             background: AtomicUsize::new(0),
             chores: Chores::new(runtime.clone()),
@@ -315,10 +319,15 @@ impl StorefrontTokens {
     /// Any [`ErrorKind`] of a mint, the same for all who waited for it; [`remembered_for`](Error::remembered_for) says when it
     /// is an earlier one. [`ErrorKind::Timeout`] when this caller's patience is over, while the fetch goes on. Besides:
     /// [`ErrorKind::TokenRejected`], [`ErrorKind::Panicked`], [`ErrorKind::RuntimeGone`] and [`ErrorKind::ShutDown`].
+    /// [`ErrorKind::InvalidInput`] and [`ErrorKind::TokenTooShort`] for a minimum life that cannot be had: see
+    /// [`TokenRequest::valid_for_at_least`].
     pub async fn get(&self, request: impl Into<TokenRequest>) -> Result<ManagedToken, Error> {
         let request = request.into();
         let key = self.key(&request);
-        if let Some(token) = self.hit(key) {
+        // A request that states a minimum life has to look at more than a hit does.
+        if request.valid_for_at_least.is_zero()
+            && let Some(token) = self.hit(key)
+        {
             return Ok(token);
         }
         // Boxed, so that the future of a hit stays small.
@@ -331,7 +340,8 @@ impl StorefrontTokens {
     pub fn get_cached(&self, request: impl Into<TokenRequest>) -> Option<ManagedToken> {
         let request = request.into();
         let key = self.key(&request);
-        match self.hit(key) {
+        let hit = request.valid_for_at_least.is_zero().then(|| self.hit(key));
+        match hit.flatten() {
             Some(token) => Some(token),
             None => self.look_slowly(key, request),
         }

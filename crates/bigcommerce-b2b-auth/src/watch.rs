@@ -209,7 +209,7 @@ pub enum FetchCause {
     Cold,
     /// It is renewed in the background, ahead of time.
     Soft,
-    /// It is close to its end, and is waited for.
+    /// It is close to its end, or to what the request needs, and a new one is waited for.
     Blocking,
     /// The one before it was refused.
     Forced,

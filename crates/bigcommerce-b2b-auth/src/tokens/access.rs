@@ -1,5 +1,4 @@
-//! What an access does when it is no hit: serve and renew, wait and fall back, or fetch. Whoever has to wait does so here, and
-//! here a flight begins.
+//! Cache-miss path: serves and renews, waits and falls back, or joins or starts the single flight of a key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +12,7 @@ use super::{
     fetch::{BackgroundSlot, Fetch},
     flight::{Boarding, Landing, Pilot, Seat, Urgency},
     key::Key,
+    minimum_life,
 };
 use crate::{
     ClockReading, CustomerAccessToken, Error, ErrorKind,
@@ -23,6 +23,9 @@ use crate::{
 
 /// How long an access waits for a token to be renewed while there is one that still counts.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many tokens that are too short a request waits for, before it fails.
+const MOST_TOO_SHORT: u32 = 3;
 
 /// How long a renewal has to itself before somebody else may begin one.
 const CLAIM: Duration = Duration::from_secs(30);
@@ -38,6 +41,10 @@ impl StorefrontTokens {
                 self.renew_in_background(key, request.customer_access_token, &entry, now);
             }
         }
+        let least = request.valid_for_at_least;
+        if minimum_life::check(least).is_err() || entry.served_for(now) < least {
+            return None;
+        }
         self.shared.counters.hits.one();
         Some(ManagedToken { entry, key })
     }
@@ -47,12 +54,33 @@ impl StorefrontTokens {
         key: Key,
         request: TokenRequest,
     ) -> Result<ManagedToken, Error> {
+        let least = request.valid_for_at_least;
+        minimum_life::check(least)?;
         let patience = request.wait_at_most.or(self.shared.settings.wait_at_most);
         let ends_at = patience.and_then(|patience| Instant::now().checked_add(patience));
         let now = self.shared.clock.reading();
         let access_token = request.customer_access_token;
         let there = self.shared.cache.get(&key);
+        // While a renewal is waited for, the old token must not fall below the minimum.
+        let needed = |phase| match phase {
+            Phase::Blocking if !least.is_zero() => least + RENEWAL_PATIENCE,
+            _ => least,
+        };
         let entry = match there.map(|entry| (entry.phase(now), entry)) {
+            Some((phase, entry))
+                if phase != Phase::Over && entry.served_for(now) < needed(phase) =>
+            {
+                self.shared.counters.misses.one();
+                let errand = Errand {
+                    access_token,
+                    urgency: Urgency::Cold,
+                    cause: FetchCause::Blocking,
+                    old: Some(entry),
+                    valid_for_at_least: least,
+                    effort: Arc::default(),
+                };
+                return self.fetch_and_wait(key, errand, ends_at).await;
+            }
             Some((Phase::Fresh, entry)) => entry,
             Some((Phase::Soft, entry)) => {
                 self.renew_in_background(key, access_token, &entry, now);
@@ -60,7 +88,7 @@ impl StorefrontTokens {
             }
             Some((Phase::Blocking, entry)) => {
                 return self
-                    .renew_and_wait(key, access_token, entry, now, ends_at)
+                    .renew_and_wait(key, access_token, entry, least, now, ends_at)
                     .await;
             }
             Some((Phase::Over, _)) | None => {
@@ -70,6 +98,7 @@ impl StorefrontTokens {
                     urgency: Urgency::Cold,
                     cause: FetchCause::Cold,
                     old: None,
+                    valid_for_at_least: least,
                     effort: Arc::default(),
                 };
                 return self.fetch_and_wait(key, errand, ends_at).await;
@@ -110,6 +139,7 @@ impl StorefrontTokens {
             urgency: Urgency::Background,
             cause: FetchCause::Soft,
             old: Some(Arc::clone(entry)),
+            valid_for_at_least: Duration::ZERO,
             effort: Arc::default(),
         };
         if self.board(key, errand, Some(slot)).is_err() {
@@ -133,6 +163,7 @@ impl StorefrontTokens {
         key: Key,
         access_token: Option<CustomerAccessToken>,
         entry: Arc<Entry>,
+        least: Duration,
         now: ClockReading,
         ends_at: Option<Instant>,
     ) -> Result<ManagedToken, Error> {
@@ -152,6 +183,7 @@ impl StorefrontTokens {
             urgency: Urgency::Renewal,
             cause: FetchCause::Blocking,
             old: Some(Arc::clone(&entry)),
+            valid_for_at_least: least,
             effort: Arc::default(),
         };
         let error = match self.fetch_and_wait(key, errand, patience).await {
@@ -182,21 +214,26 @@ impl StorefrontTokens {
     pub(super) async fn fetch_and_wait(
         &self,
         key: Key,
-        errand: Errand,
+        mut errand: Errand,
         ends_at: Option<Instant>,
     ) -> Result<ManagedToken, Error> {
+        let least = errand.valid_for_at_least;
         let mut has_vanished = false;
+        let mut too_short = 0;
         loop {
             let now = self.shared.clock.reading();
             if let Some(error) = self.refusal(&key, now) {
                 self.shared.counters.remembered_failures.one();
                 return Err(error);
             }
-            let mut errand = errand.clone();
-            if self.shared.rejections.is_open(&key, now) {
-                errand.cause = FetchCause::Forced;
+            if let Some(granted) = self.shared.short_lives.shorter_than(least, &key, now) {
+                return Err(minimum_life::too_short(granted, least));
             }
-            let mut seat = match self.board(key, errand, None)? {
+            let mut this_time = errand.clone();
+            if self.shared.rejections.is_open(&key, now) {
+                this_time.cause = FetchCause::Forced;
+            }
+            let mut seat = match self.board(key, this_time, None)? {
                 Aboard::There(entry) => return Ok(ManagedToken { entry, key }),
                 Aboard::Seated(seat) => seat,
             };
@@ -218,7 +255,19 @@ impl StorefrontTokens {
                         &entry,
                         self.shared.clock.reading(),
                     ) => {}
-                Some(Landing::Done(Ok(entry))) => return Ok(ManagedToken { entry, key }),
+                Some(Landing::Done(Ok(entry))) => {
+                    let life = entry.served_for(self.shared.clock.reading());
+                    if life >= least {
+                        return Ok(ManagedToken { entry, key });
+                    }
+                    // If a mint brought it, that is known by now. Else a request without this minimum took it from the shared
+                    // cache, or it was put in meanwhile: a token is fetched once more.
+                    too_short += 1;
+                    if too_short >= MOST_TOO_SHORT {
+                        return Err(minimum_life::too_short(life, least));
+                    }
+                    errand.old = Some(entry);
+                }
                 Some(Landing::Done(Err(error))) => return Err(error),
                 Some(Landing::Panicked) => return Err(self.panicked(key)),
                 Some(Landing::Closed) => return Err(self.shut_down()),
@@ -274,7 +323,8 @@ impl StorefrontTokens {
                 Some(old) => there.is_newer_than(old),
                 None => true,
             };
-            (is_new && there.phase(now) != Phase::Over).then_some(there)
+            let is_long_enough = there.served_for(now) >= errand.valid_for_at_least;
+            (is_new && is_long_enough && there.phase(now) != Phase::Over).then_some(there)
         };
         let span = || watch::fetch_span(self.store.client.store_hash().as_str(), errand.cause);
         let boarding = self
@@ -310,6 +360,7 @@ impl StorefrontTokens {
             urgency: _,
             cause,
             old,
+            valid_for_at_least,
             effort,
         } = errand;
         match cause {
@@ -327,6 +378,7 @@ impl StorefrontTokens {
             customer_access_token: access_token,
             cause,
             old,
+            valid_for_at_least,
             effort: Arc::clone(&effort),
             span: span.clone(),
             slot,
@@ -370,6 +422,8 @@ pub(super) struct Errand {
     pub(super) cause: FetchCause,
     /// What it is to replace.
     pub(super) old: Option<Arc<Entry>>,
+    /// How long the token has to be valid. Zero for any that is.
+    pub(super) valid_for_at_least: Duration,
     /// Told how far the fetch has come, if it is this errand that it begins for.
     pub(super) effort: Arc<Effort>,
 }

@@ -57,6 +57,7 @@ pub(super) fn judge(error: &Error, has_ever_worked: bool, fraction: f64) -> (Bla
         | ErrorKind::InvalidInput
         | ErrorKind::Configuration
         | ErrorKind::TokenRejected
+        | ErrorKind::TokenTooShort
         | ErrorKind::RuntimeGone
         | ErrorKind::ShutDown => (Blame::Nobody, Duration::ZERO),
         ErrorKind::Connect
@@ -297,6 +298,7 @@ mod tests {
             (ErrorKind::InvalidInput, Nobody, 0, 0),
             (ErrorKind::Configuration, Nobody, 0, 0),
             (ErrorKind::TokenRejected, Nobody, 0, 0),
+            (ErrorKind::TokenTooShort, Nobody, 0, 0),
             (ErrorKind::RuntimeGone, Nobody, 0, 0),
             (ErrorKind::ShutDown, Nobody, 0, 0),
         ] {

@@ -51,6 +51,8 @@ pub(super) struct Fetch {
     pub(super) cause: FetchCause,
     /// The token that is to be replaced, where there is one.
     pub(super) old: Option<Arc<Entry>>,
+    /// How long a token of the shared store has to be valid to be taken.
+    pub(super) valid_for_at_least: Duration,
     pub(super) effort: Arc<Effort>,
     pub(super) span: Span,
     /// Held by those in the background, of which there are not many at a time.
@@ -199,6 +201,9 @@ impl Fetch {
             self.shared.rejections.minted(&self.key, now);
             if is_good {
                 self.shared.rejections.replaced(&self.key, now);
+                self.shared
+                    .short_lives
+                    .minted(self.key, entry.served_for(now), now);
                 return Ok((self.keep(entry), TokenSource::Minted));
             }
             if self.shared.rejections.is_same(&self.key, &entry, now) {
@@ -407,6 +412,7 @@ impl SharedPlace<'_> {
             .is_none_or(|old| entry.expires_at() > old.expires_at());
         if !is_better
             || entry.is_at_its_end(now)
+            || entry.served_for(now) < fetch.valid_for_at_least
             || !fetch.shared.rejections.accept(&fetch.key, &entry, now)
         {
             return None;

@@ -27,6 +27,7 @@ use super::{
     access::Errand,
     entry::{Entry, Phase},
     flight::Urgency,
+    minimum_life,
 };
 use crate::{ChannelId, Clock, ClockReading, CustomerId, Error, ErrorKind, watch::FetchCause};
 
@@ -42,6 +43,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 #[bon::bon]
 impl StorefrontTokens {
     /// Fetches the tokens of many customers ahead of time, such as before a campaign or after a restart without a snapshot.
+    ///
+    /// A customer whose [`TokenRequest`] states a minimum life gets a token that is valid for at least that long.
     ///
     /// Customers are drawn from the stream as they are needed, so that there may be millions of them. Each comes out once, with
     /// what became of him, in the order in which that is known. Whoever has a token costs nothing; every other one is fetched at
@@ -320,7 +323,8 @@ fn fate(error: &Error) -> Fate {
         ErrorKind::InvalidInput
         | ErrorKind::NotFound
         | ErrorKind::Rejected
-        | ErrorKind::TokenRejected => Fate::Settled,
+        | ErrorKind::TokenRejected
+        | ErrorKind::TokenTooShort => Fate::Settled,
         ErrorKind::ShutDown | ErrorKind::RuntimeGone | ErrorKind::Configuration => Fate::End,
         _ => Fate::Passing,
     }
@@ -477,10 +481,17 @@ impl Engine {
     }
 
     fn need(&self, customer: &Customer, now: ClockReading) -> Need {
+        let least = customer.request.valid_for_at_least;
+        if let Err(error) = minimum_life::check(least) {
+            return Need::Hopeless(error);
+        }
         let key = self.tokens.key(&customer.request);
         let there = self.tokens.shared.cache.get(&key);
         let old = match there.map(|entry| (entry.phase(now), entry)) {
-            Some((Phase::Fresh, _)) => return Need::Nothing,
+            Some((Phase::Fresh, entry)) if entry.served_for(now) >= least => {
+                return Need::Nothing;
+            }
+            Some((Phase::Fresh, entry)) => Some(entry),
             Some((Phase::Soft | Phase::Blocking, entry)) => Some(entry),
             Some((Phase::Over, _)) | None => None,
         };
@@ -499,6 +510,7 @@ impl Engine {
             urgency: Urgency::Background,
             cause: FetchCause::Warm,
             old,
+            valid_for_at_least: customer.request.valid_for_at_least,
             effort: Arc::clone(&effort),
         };
         self.control.0.tally.began();
@@ -543,7 +555,7 @@ impl Engine {
         match fate(&error) {
             Fate::Settled => {
                 // The service has looked at it, so it works.
-                if error.remembered_for().is_none() {
+                if error.remembered_for().is_none() && error.kind() != ErrorKind::InvalidInput {
                     self.worked();
                 }
                 Some(self.settled(&customer, Err(error)))
