@@ -19,9 +19,9 @@ use std::{
 
 use bigcommerce_b2b_auth::{
     BudgetLimit, Capacity, Client, Clock, ClockReading, ErrorKind, Fingerprint, Invalidation,
-    Jitter, Lease, LeaseOwner, MemoryTokenStore, Put, RetryPolicy, Secret, Sleep, StoreAccess,
-    StoreError, StoreFuture, StoreHash, StoreKey, StoredToken, StorefrontTokens, TokenRequest,
-    TokenStore,
+    Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put, ResponseJudge, ResponseView,
+    RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey,
+    StoredToken, StorefrontTokens, TokenRequest, TokenStore,
     transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -1296,6 +1296,37 @@ async fn bug_07_a_flight_that_has_its_token_brings_it_after_it_was_refused() {
     assert_eq!(managed.tokens.invalidate(&token), Invalidation::Removed);
     assert_ne!(secret(&managed, 1).await, token.expose_secret());
     assert_ne!(early.await, token.expose_secret());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_22_an_expiry_that_is_not_said_by_a_401_is_never_noticed() {
+    let judge = ResponseJudge::new(|response| match (response.status.as_u16(), response.body) {
+        (419 | 501, _) => Judgement::TokenRejected,
+        (200, Some(b"token has expired")) => Judgement::TokenRejected,
+        _ => Judgement::NoOpinion,
+    });
+    let headers = http::HeaderMap::new();
+    for (status, body) in [(419, "no"), (501, "no"), (200, "token has expired")] {
+        let managed = Managed::new(Wanted::default());
+        let old = secret(&managed, 1).await;
+        // Within one second the service would sign the same token again.
+        tokio::time::sleep(SECOND).await;
+        let mut sent = 0;
+        let call = managed.tokens.call(customer(1), |token| {
+            sent += 1;
+            let (status, body) = if token.expose_secret() == old {
+                (status, body)
+            } else {
+                (200, "an order")
+            };
+            let status = StatusCode::from_u16(status).unwrap();
+            let view = ResponseView::new(status, &headers).with_body(body.as_bytes());
+            let answer = judge.answer(&view, body);
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        assert_eq!(call.await.unwrap(), "an order");
+        assert_eq!((sent, managed.mints()), (2, 2), "{status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

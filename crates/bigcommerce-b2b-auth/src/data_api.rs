@@ -1,6 +1,6 @@
 //! The storefront's data APIs, GraphQL and REST, called with managed tokens. What lives where: `rejection.rs` how a reply refuses
 //! a token, `healing.rs` what is done about it, `layer.rs` and `storefront_api.rs` the same for `tower` and by `reqwest`, `origins.rs`
-//! where tokens may go, `peek.rs` a body that is looked at on its way.
+//! where tokens may go, `judge.rs` an application's own rule for responses, `peek.rs` a body that is looked at on its way.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
@@ -19,6 +19,7 @@ pub(crate) mod fuzzing {
 }
 mod graphql;
 mod healing;
+mod judge;
 mod layer;
 mod origins;
 mod peek;
@@ -30,6 +31,7 @@ mod tests;
 pub use self::{
     graphql::{GraphqlError, GraphqlReply},
     healing::{Answer, CallError, TokenUse},
+    judge::{Judgement, ResponseJudge, ResponseView},
     layer::{RepeatBody, RepeatBy, RepeatClone, RepeatNever, TokenLayer, TokenService},
     origins::AllowedOrigins,
     peek::PeekedBody,

@@ -273,9 +273,10 @@ pub use clock::{Clock, ClockReading, Sleep};
 pub use credentials::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, StoreHash};
 #[cfg(feature = "tokens")]
 pub use data_api::{
-    AllowedOrigins, Answer, CallError, CallGraphql, GraphqlError, GraphqlReply, PeekedBody,
-    RepeatBody, RepeatBy, RepeatClone, RepeatNever, StorefrontApi, StorefrontApiBuilder,
-    TokenLayer, TokenService, TokenUse, storefront_api_builder,
+    AllowedOrigins, Answer, CallError, CallGraphql, GraphqlError, GraphqlReply, Judgement,
+    PeekedBody, RepeatBody, RepeatBy, RepeatClone, RepeatNever, ResponseJudge, ResponseView,
+    StorefrontApi, StorefrontApiBuilder, TokenLayer, TokenService, TokenUse,
+    storefront_api_builder,
 };
 pub use envelope::BodyCode;
 pub use environment::Environment;

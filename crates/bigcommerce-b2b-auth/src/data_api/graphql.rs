@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::rejection;
 use crate::{Error, ErrorKind, ReplyMeta};
 
 /// A reply of the storefront's GraphQL API.
@@ -86,6 +87,13 @@ impl GraphqlReply {
         &self.errors
     }
 
+    /// Whether this customer may not do a part of what was asked for: see [`GraphqlError::is_forbidden`]. There may be data
+    /// besides.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.errors.iter().any(GraphqlError::is_forbidden)
+    }
+
     /// Status, identifiers and date of the reply.
     #[must_use]
     pub fn meta(&self) -> &ReplyMeta {
@@ -95,16 +103,24 @@ impl GraphqlReply {
     /// The data as a type of yours.
     ///
     /// # Errors
-    /// [`ErrorKind::Rejected`] when there are errors, with the message of the first, and [`ErrorKind::UnexpectedReply`] when
-    /// the data are not of that type.
+    /// [`ErrorKind::Forbidden`] when one of the errors [is of that kind](GraphqlError::is_forbidden), with its message;
+    /// [`ErrorKind::Rejected`] for other errors, with the message of the first; and [`ErrorKind::UnexpectedReply`] when the
+    /// data are not of that type.
     pub fn into_data<T: DeserializeOwned>(self) -> Result<T, Error> {
-        if let Some(first) = self.errors.into_iter().next() {
-            return Err(Error::of_data_api(
-                ErrorKind::Rejected,
-                "the storefront API reported an error",
-            )
-            .with_message(None, Some(crate::redact::in_one_line(&first.message)), None)
-            .with_meta(self.meta));
+        let forbidden = self.errors.iter().find(|error| error.is_forbidden());
+        if let Some(shown) = forbidden.or(self.errors.first()) {
+            let (kind, summary) = if forbidden.is_some() {
+                (
+                    ErrorKind::Forbidden,
+                    "the storefront API does not allow this customer to do so",
+                )
+            } else {
+                (ErrorKind::Rejected, "the storefront API reported an error")
+            };
+            let message = crate::redact::in_one_line(&shown.message);
+            return Err(Error::of_data_api(kind, summary)
+                .with_message(None, Some(message), None)
+                .with_meta(self.meta));
         }
         serde_json::from_value(self.data.unwrap_or_default()).map_err(|_| {
             // The parser's own words may repeat what it read.
@@ -118,7 +134,23 @@ impl GraphqlReply {
     }
 }
 
+/// The word by which a missing scope is told.
+const MISSING_SCOPE: &str = "INSUFFICIENT_ACCESS_SCOPE";
+
 impl GraphqlError {
+    /// Whether the API understood the token and does not allow its customer to do this: `extensions.code` 401 or 403
+    /// ("Invalid User Access"), or `INSUFFICIENT_ACCESS_SCOPE`. Another token of the customer would fare no better, so the
+    /// token is kept and the call is not repeated.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| {
+            matches!(rejection::number(code), Some(401 | 403))
+                || code
+                    .as_str()
+                    .is_some_and(|code| code.trim().eq_ignore_ascii_case(MISSING_SCOPE))
+        })
+    }
+
     fn read(error: Value) -> Self {
         let Value::Object(mut fields) = error else {
             return Self {
@@ -232,6 +264,49 @@ mod tests {
         let error = reply.into_data::<Company>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
         assert_eq!(error.message(), Some("no name"));
+    }
+
+    #[test]
+    fn what_the_customer_may_not_do_is_forbidden_whatever_else_came() {
+        for code in [
+            json!(401),
+            json!(403),
+            json!("401"),
+            json!(" 403 "),
+            json!("INSUFFICIENT_ACCESS_SCOPE"),
+            json!("insufficient_access_scope"),
+        ] {
+            let other = json!({"message": "late", "extensions": {"code": "LATE"}});
+            let access = json!({"message": "Invalid User Access", "extensions": {"code": code}});
+            for data in [json!(null), json!({"name": "hunter2"})] {
+                let reply = read(&json!({"data": data, "errors": [other, access]})).unwrap();
+                assert!(reply.is_forbidden(), "{code}");
+                let [other, access] = reply.errors() else {
+                    panic!("two");
+                };
+                assert!(!other.is_forbidden() && access.is_forbidden(), "{code}");
+                assert_eq!(reply.data().is_some(), !data.is_null());
+                let error = reply.into_data::<Company>().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Forbidden);
+                assert_eq!(error.message(), Some("Invalid User Access"));
+            }
+        }
+        for code in [
+            json!(40101),
+            json!(40301),
+            json!("40301"),
+            json!(403.5),
+            json!(-403),
+            json!([403]),
+            json!("FORBIDDEN TREE"),
+            json!(null),
+        ] {
+            let error = json!({"message": "Invalid User Access", "extensions": {"code": code}});
+            let reply = read(&json!({"errors": [error]})).unwrap();
+            assert!(!reply.is_forbidden(), "{code}");
+        }
+        let bare = read(&json!({"errors": [{"message": "Invalid User Access"}]})).unwrap();
+        assert!(!bare.is_forbidden());
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl<T> Answer<T> {
 
     /// What the JSON body of a GraphQL reply says of the token. It refuses it by an error with `extensions.code` 40101, or with
     /// the message "JWT verification failed" and no extensions, under a status of 200. Where data came along, a part was done,
-    /// and the call is not made again.
+    /// and the call is not made again. The codes 401 and 403 ("Invalid User Access") say that this customer may not do that:
+    /// they do not refuse the token.
     ///
     /// ```
     /// use bigcommerce_b2b_auth::Answer;
@@ -126,7 +127,8 @@ impl StorefrontTokens {
     /// one brings is returned, whatever it is.
     ///
     /// `send` is handed a token and says what the API answered: see [`Answer`]. For `http` and `reqwest` there are
-    /// [`TokenLayer`](crate::TokenLayer) and [`StorefrontApi`](crate::StorefrontApi), which judge by themselves.
+    /// [`TokenLayer`](crate::TokenLayer) and [`StorefrontApi`](crate::StorefrontApi), which judge by themselves. An API that
+    /// signals an expired token by something else than a 401 is judged by a [`ResponseJudge`](crate::ResponseJudge).
     ///
     /// A customer who is refused again with a token that took the place of a refused one within the last minute keeps that: the
     /// token is hardly to blame, and his other calls may well do with it.

@@ -14,9 +14,10 @@ use tower_service::Service;
 
 use super::{
     healing::{Answer, CallError},
+    judge::{self, Judgement, ResponseJudge},
     origins::AllowedOrigins,
-    peek::{PeekedBody, is_readable},
-    rejection::{self, Verdict},
+    peek::{Look, PeekedBody, is_readable},
+    rejection,
 };
 use crate::{StorefrontTokens, TokenRequest};
 
@@ -62,7 +63,8 @@ use crate::{StorefrontTokens, TokenRequest};
 /// # What it sees to
 /// - **Refusals.** A 401, and to a path that ends in `/graphql` GraphQL's own way of saying it: the token is replaced, and the
 ///   request sent again. As for [`StorefrontTokens::call`], which it is built on, that is twice at most. JSON up to 64 KiB is
-///   looked at for it; put the layer above what unpacks replies.
+///   looked at for it; put the layer above what unpacks replies. For what signals an expired token in another way there is
+///   [`judge_responses_by`](Self::judge_responses_by).
 /// - **Bodies.** A body is sent twice only if it can be: by default it has to be [`Clone`]. For one that is not there are
 ///   [`repeat_by`](Self::repeat_by) and [`never_repeating`](Self::never_repeating). A request that cannot be repeated is sent
 ///   once; when its token is refused, that is replaced for the next one.
@@ -74,6 +76,7 @@ use crate::{StorefrontTokens, TokenRequest};
 pub struct TokenLayer<R = RepeatClone> {
     tokens: StorefrontTokens,
     origins: AllowedOrigins,
+    judge: Option<ResponseJudge>,
     repeat: R,
 }
 
@@ -84,6 +87,7 @@ impl TokenLayer {
         Self {
             tokens,
             origins,
+            judge: None,
             repeat: RepeatClone,
         }
     }
@@ -102,10 +106,21 @@ impl<R> TokenLayer<R> {
         self.with(RepeatNever)
     }
 
+    /// Asks this function of each response whether the token was rejected, for an API or a gateway that says so by something
+    /// else than a 401.
+    #[must_use]
+    pub fn judge_responses_by(self, judge: ResponseJudge) -> Self {
+        Self {
+            judge: Some(judge),
+            ..self
+        }
+    }
+
     fn with<S>(self, repeat: S) -> TokenLayer<S> {
         TokenLayer {
             tokens: self.tokens,
             origins: self.origins,
+            judge: self.judge,
             repeat,
         }
     }
@@ -242,6 +257,7 @@ impl<R> TokenLayer<R> {
             (inner.clone(), request)
         });
         let first = (inner, Request::from_parts(parts, body));
+        let rule = self.judge.as_ref();
         let (mut reply, token_use) = self
             .tokens
             .heal(
@@ -256,7 +272,7 @@ impl<R> TokenLayer<R> {
                     // The first is ready as it is, and stays so; the one that was kept for later is made ready.
                     poll_fn(|context| inner.poll_ready(context)).await?;
                     let reply = inner.call(request).await?;
-                    Ok(judge(reply, is_graphql).await)
+                    Ok(judge(reply, is_graphql, rule).await)
                 },
             )
             .await?;
@@ -266,19 +282,29 @@ impl<R> TokenLayer<R> {
 }
 
 /// What the reply says of the token that was sent.
-async fn judge<D: Body>(reply: Response<D>, is_graphql: bool) -> Answer<Response<PeekedBody<D>>> {
+async fn judge<D: Body>(
+    reply: Response<D>,
+    is_graphql: bool,
+    rule: Option<&ResponseJudge>,
+) -> Answer<Response<PeekedBody<D>>> {
     let status = reply.status();
-    let is_to_be_read = is_graphql && status.is_success() && is_readable(&reply);
+    let is_graphql = is_graphql && status.is_success() && is_readable(&reply);
     let mut reply = reply.map(PeekedBody::unread);
-    let by_status = rejection::of_status(status.as_u16());
-    let verdict = match by_status {
-        Verdict::Taken if is_to_be_read => match reply.body_mut().look().await {
-            Some(body) => rejection::of_graphql(&body),
-            None => by_status,
-        },
-        _ => by_status,
+    let by_head = judge::of_head(rule, status, reply.headers());
+    let is_looked_at = match by_head {
+        Judgement::NeedsBody => true,
+        Judgement::TokenAccepted => false,
+        Judgement::NoOpinion | Judgement::TokenRejected => is_graphql,
     };
-    verdict.answer(reply)
+    let look = if is_looked_at {
+        reply.body_mut().look().await
+    } else {
+        None
+    };
+    let body = look.as_ref().map(Look::bytes);
+    let opinion = judge::of_body(rule, by_head, status, reply.headers(), body);
+    let graphql = look.as_ref().and_then(Look::whole).filter(|_| is_graphql);
+    rejection::of_response(opinion, status.as_u16(), graphql).answer(reply)
 }
 
 /// Whether what is under this path answers in GraphQL.

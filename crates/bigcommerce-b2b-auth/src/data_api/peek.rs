@@ -13,7 +13,7 @@ use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 
 /// How much of a body is looked at. A reply that refuses a token has no data, and is a tenth of it.
-const LONGEST_LOOK: usize = 64 * 1024;
+pub(super) const LONGEST_LOOK: usize = 64 * 1024;
 
 /// The body of a reply that passed a [`TokenLayer`](crate::TokenLayer): what the service below it gave, unchanged, in pieces of
 /// [`Bytes`].
@@ -26,6 +26,31 @@ pub struct PeekedBody<B: Body> {
     rest: Option<Pin<Box<B>>>,
 }
 
+/// What was read of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    Whole(Bytes),
+    /// It is longer than what is looked at.
+    Beginning(Bytes),
+}
+
+impl Look {
+    /// The body, if it is the whole of it.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        match self {
+            Self::Whole(body) => Some(body),
+            Self::Beginning(_) => None,
+        }
+    }
+
+    /// What there is of the body.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(body) | Self::Beginning(body) => body,
+        }
+    }
+}
+
 impl<B: Body> PeekedBody<B> {
     /// A body that nobody looks at.
     pub(crate) fn unread(body: B) -> Self {
@@ -36,8 +61,8 @@ impl<B: Body> PeekedBody<B> {
         }
     }
 
-    /// Reads the body to its end and joins it, as long as it is not longer than what is looked at.
-    pub(crate) async fn look(&mut self) -> Option<Bytes> {
+    /// Reads the body to its end, or until there is as much of it as is looked at. `None` when it broke off before.
+    pub(crate) async fn look(&mut self) -> Option<Look> {
         let mut whole = BytesMut::new();
         loop {
             let rest = self.rest.as_mut()?;
@@ -49,7 +74,7 @@ impl<B: Body> PeekedBody<B> {
                     }
                     self.read.push_back(frame);
                     if whole.len() > LONGEST_LOOK {
-                        return None;
+                        return Some(Look::Beginning(whole.freeze()));
                     }
                 }
                 Some(Err(error)) => {
@@ -59,7 +84,7 @@ impl<B: Body> PeekedBody<B> {
                 }
                 None => {
                     self.rest = None;
-                    return Some(whole.freeze());
+                    return Some(Look::Whole(whole.freeze()));
                 }
             }
         }
@@ -170,8 +195,14 @@ mod tests {
         BodyExt::boxed(StreamBody::new(stream::iter(frames)))
     }
 
-    fn look<B: Body>(body: &mut PeekedBody<B>) -> Option<Bytes> {
+    fn look<B: Body>(body: &mut PeekedBody<B>) -> Option<Look> {
         body.look().now_or_never().expect("nothing is waited for")
+    }
+
+    /// The body, of which all was read.
+    fn whole<B: Body>(body: &mut PeekedBody<B>) -> Vec<u8> {
+        let look = look(body).expect("it does not break off");
+        look.whole().expect("it is not too long").to_vec()
     }
 
     /// What comes out: the pieces, and how it ends.
@@ -193,7 +224,7 @@ mod tests {
     #[test]
     fn what_was_looked_at_comes_out_as_it_came_in() {
         let mut body = PeekedBody::unread(pieces(vec![Ok(b"one "), Ok(b"two")]));
-        assert_eq!(look(&mut body).unwrap(), "one two");
+        assert_eq!(whole(&mut body), b"one two");
         assert_eq!(body.size_hint().exact(), Some(7));
         assert!(!body.is_end_stream());
         assert_eq!(
@@ -205,7 +236,7 @@ mod tests {
         assert_eq!(out(unread), (vec![Bytes::from("one")], None));
 
         let mut body = PeekedBody::unread(pieces(vec![]));
-        assert_eq!(look(&mut body).unwrap(), "");
+        assert_eq!(whole(&mut body), b"");
         assert!(body.is_end_stream());
         assert_eq!(look(&mut body), None, "there is nothing left to be read");
         assert_eq!(out(body), (vec![], None));
@@ -214,7 +245,9 @@ mod tests {
     #[test]
     fn a_body_that_is_too_long_is_not_waited_for() {
         let mut body = PeekedBody::unread(pieces(vec![Ok(LONG), Ok(b"y"), Ok(b"z")]));
-        assert_eq!(look(&mut body), None);
+        let beginning = look(&mut body).expect("it does not break off");
+        assert!(beginning.whole().is_none());
+        assert_eq!(beginning.bytes(), [LONG, b"y"].concat());
         let hint = body.size_hint();
         assert_eq!((hint.lower(), hint.upper()), (LONG.len() as u64 + 1, None));
         let (pieces_out, failure) = out(body);
@@ -222,7 +255,7 @@ mod tests {
 
         assert_eq!(LONG.len(), 65_536);
         let mut body = PeekedBody::unread(pieces(vec![Ok(LONG)]));
-        assert_eq!(look(&mut body).unwrap().len(), LONGEST_LOOK);
+        assert_eq!(whole(&mut body), LONG);
     }
 
     #[test]
@@ -240,7 +273,7 @@ mod tests {
         let mut body = PeekedBody::unread(Full::new(Bytes::from("whole")));
         assert_eq!(body.size_hint().exact(), Some(5));
         assert!(!body.is_end_stream());
-        assert_eq!(look(&mut body).unwrap(), "whole");
+        assert_eq!(whole(&mut body), b"whole");
         assert_eq!(body.size_hint().exact(), Some(5));
         assert!(body.frame().now_or_never().flatten().is_some());
         assert!(body.is_end_stream());
@@ -254,7 +287,7 @@ mod tests {
         let frames = [Frame::data(Bytes::from("a")), Frame::trailers(trailers)];
         let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
         let mut body = PeekedBody::unread(body);
-        assert_eq!(look(&mut body).unwrap(), "a");
+        assert_eq!(whole(&mut body), b"a");
         let frames: Vec<_> = body
             .into_data_stream()
             .collect::<Vec<_>>()

@@ -7,7 +7,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::healing::Answer;
+use super::{healing::Answer, judge::Judgement};
 
 /// The code by which GraphQL refuses a token.
 const REFUSED: i64 = 40101;
@@ -44,6 +44,25 @@ pub(crate) fn of_status(status: u16) -> Verdict {
     } else {
         Verdict::Taken
     }
+}
+
+/// What a response says, by an application's own rule and by the SDK's. `graphql` is the body of a success in GraphQL.
+pub(crate) fn of_response(opinion: Judgement, status: u16, graphql: Option<&[u8]>) -> Verdict {
+    match opinion {
+        Judgement::TokenAccepted => Verdict::Taken,
+        Judgement::TokenRejected if graphql.is_some_and(has_data) => Verdict::RefusedInPart,
+        Judgement::TokenRejected => Verdict::Refused,
+        Judgement::NoOpinion | Judgement::NeedsBody => match of_status(status) {
+            Verdict::Taken => graphql.map_or(Verdict::Taken, of_graphql),
+            by_status => by_status,
+        },
+    }
+}
+
+/// Whether a body in GraphQL has data: a part of what was asked for was done.
+fn has_data(body: &[u8]) -> bool {
+    serde_json::from_slice::<OneOrMany>(body)
+        .is_ok_and(|OneOrMany(replies)| replies.iter().any(|reply| reply.has_data))
 }
 
 /// What the body of a GraphQL reply says, one or a batch of them. What is no such body says nothing.
@@ -154,11 +173,16 @@ fn is_refusal(error: &Value) -> bool {
             .get("message")
             .and_then(Value::as_str)
             .is_some_and(|message| message.trim().eq_ignore_ascii_case(UNREADABLE)),
-        Some(extensions) => match extensions.get("code") {
-            Some(Value::Number(code)) => code.as_i64() == Some(REFUSED),
-            Some(Value::String(code)) => code.trim().parse() == Ok(REFUSED),
-            _ => false,
-        },
+        Some(extensions) => extensions.get("code").and_then(number) == Some(REFUSED),
+    }
+}
+
+/// A code of GraphQL as a number, however it is written.
+pub(super) fn number(code: &Value) -> Option<i64> {
+    match code {
+        Value::Number(code) => code.as_i64(),
+        Value::String(code) => code.trim().parse().ok(),
+        _ => None,
     }
 }
 
@@ -177,6 +201,35 @@ mod tests {
         assert_eq!(of_status(401), Verdict::Refused);
         for status in [200, 204, 302, 400, 402, 403, 404, 429, 500, 503] {
             assert_eq!(of_status(status), Verdict::Taken, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_opinion_goes_before_the_rule() {
+        let refusal = json!({"errors": [{"message": "JWT verification failed"}]}).to_string();
+        let refusal = Some(refusal.as_bytes());
+        let done = Some(&br#"{"data": {"order": {"id": 7}}}"#[..]);
+        let nothing = Some(&br#"{"data": {"order": null}}"#[..]);
+        for (opinion, status, graphql, expected) in [
+            (Judgement::TokenAccepted, 401, None, Verdict::Taken),
+            (Judgement::TokenAccepted, 200, refusal, Verdict::Taken),
+            (Judgement::TokenRejected, 200, None, Verdict::Refused),
+            (Judgement::TokenRejected, 200, nothing, Verdict::Refused),
+            (Judgement::TokenRejected, 200, done, Verdict::RefusedInPart),
+            (
+                Judgement::TokenRejected,
+                200,
+                Some(b"odd"),
+                Verdict::Refused,
+            ),
+            (Judgement::NoOpinion, 401, None, Verdict::Refused),
+            (Judgement::NoOpinion, 200, refusal, Verdict::Refused),
+            (Judgement::NeedsBody, 200, refusal, Verdict::Refused),
+            (Judgement::NeedsBody, 419, None, Verdict::Taken),
+            (Judgement::NoOpinion, 200, done, Verdict::Taken),
+        ] {
+            let verdict = of_response(opinion, status, graphql);
+            assert_eq!(verdict, expected, "{opinion:?} {status}");
         }
     }
 
@@ -206,6 +259,11 @@ mod tests {
             json!({"message": "JWT verification failed", "extensions": {}}),
             json!({"message": "JWT verification failed for the fun of it"}),
             json!({"message": "no", "extensions": {"code": 40301}}),
+            json!({"message": "Invalid User Access", "extensions": {"code": 401}}),
+            json!({"message": "Invalid User Access", "extensions": {"code": "401"}}),
+            json!({"message": "Invalid User Access", "extensions": {"code": 403}}),
+            json!({"message": "Invalid User Access"}),
+            json!({"message": "no", "extensions": {"code": "INSUFFICIENT_ACCESS_SCOPE"}}),
             json!({"message": "no", "extensions": {"code": 40101.5}}),
             json!({"message": "no", "extensions": {"code": [40101]}}),
             json!({"message": "no", "extensions": {"kode": 40101}}),

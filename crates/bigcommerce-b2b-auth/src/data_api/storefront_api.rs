@@ -3,14 +3,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use reqwest::{Request, RequestBuilder, Response};
+use reqwest::{Request, RequestBuilder, Response, ResponseBuilderExt as _};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
     graphql::GraphqlReply,
     healing::Answer,
+    judge::{self, Judgement, ResponseJudge},
     origins::AllowedOrigins,
+    peek::{Look, PeekedBody},
     rejection::{self, Verdict},
 };
 use crate::{
@@ -70,6 +72,7 @@ struct Shared {
     timeout: Duration,
     user_agent: HeaderValue,
     longest_reply: usize,
+    judge: Option<ResponseJudge>,
 }
 
 #[bon::bon]
@@ -105,6 +108,9 @@ impl StorefrontApi {
         /// The longest GraphQL reply that is read, in bytes. 8 MiB by default.
         #[builder(default = LONGEST_REPLY)]
         longest_reply: usize,
+        /// A function that says of a response whether the token was rejected, for an API or a gateway that says so by something
+        /// else than a 401.
+        judge_responses_by: Option<ResponseJudge>,
         /// What your application is called, such as `my-shop/1.0`.
         #[builder(into)]
         user_agent_suffix: Option<String>,
@@ -147,6 +153,7 @@ impl StorefrontApi {
             timeout,
             user_agent: user_agent(user_agent_suffix.as_deref())?,
             longest_reply,
+            judge: judge_responses_by,
         })))
     }
 
@@ -235,9 +242,8 @@ impl StorefrontApi {
                 request,
                 again,
                 |request, token| async move {
-                    let reply = shared.send_once(request, &token).await?;
-                    let verdict = rejection::of_status(reply.status().as_u16());
-                    Ok(verdict.answer(reply))
+                    let response = shared.send_once(request, &token).await?;
+                    Ok(shared.judged(response).await)
                 },
             )
             .await?;
@@ -274,6 +280,28 @@ impl Shared {
         self.http.execute(request).await.map_err(broken)
     }
 
+    /// What a response says of the token that was sent.
+    async fn judged(&self, response: Response) -> Answer<Response> {
+        let rule = self.judge.as_ref();
+        let status = response.status();
+        let by_head = judge::of_head(rule, status, response.headers());
+        if by_head != Judgement::NeedsBody {
+            return rejection::of_response(by_head, status.as_u16(), None).answer(response);
+        }
+        let url = response.url().clone();
+        let mut response = http::Response::from(response).map(PeekedBody::unread);
+        let look = response.body_mut().look().await;
+        let body = look.as_ref().map(Look::bytes);
+        let opinion = judge::of_body(rule, by_head, status, response.headers(), body);
+        let answer = rejection::of_response(opinion, status.as_u16(), None);
+        let (mut parts, body) = response.into_parts();
+        // A response of `reqwest` keeps its URL among the extensions while it is built anew.
+        if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+            parts.extensions.extend(with_url.into_parts().0.extensions);
+        }
+        answer.answer(http::Response::from_parts(parts, reqwest::Body::wrap(body)).into())
+    }
+
     async fn graphql_once(
         &self,
         request: Request,
@@ -300,10 +328,12 @@ impl Shared {
             )
             .with_source(error.into_source())),
         };
-        let verdict = match (rejection::of_status(status.as_u16()), &body) {
-            (Verdict::Taken, Ok(body)) if status.is_success() => rejection::of_graphql(body),
-            (by_status, _) => by_status,
-        };
+        let rule = self.judge.as_ref();
+        let read = body.as_deref().ok();
+        let by_head = judge::of_head(rule, status, &headers);
+        let opinion = judge::of_body(rule, by_head, status, &headers, read);
+        let graphql = read.filter(|_| status.is_success());
+        let verdict = rejection::of_response(opinion, status.as_u16(), graphql);
         let raw = RawReply {
             status,
             meta: ReplyMeta::read(status.as_u16(), &headers, 1, requested_at),

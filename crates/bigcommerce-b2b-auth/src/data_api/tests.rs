@@ -518,6 +518,159 @@ async fn the_layer_waits_for_what_is_below_it_each_time_it_sends() {
     }
 }
 
+/// A rule for gateways that say it by 419, by 501, or by a page under a 200.
+fn judge() -> ResponseJudge {
+    ResponseJudge::new(|response| match (response.status.as_u16(), response.body) {
+        (419 | 501, _) => Judgement::TokenRejected,
+        (202, _) => Judgement::TokenAccepted,
+        (200, None)
+            if response
+                .headers
+                .get("content-type")
+                .is_some_and(|kind| kind == "text/html") =>
+        {
+            Judgement::NeedsBody
+        }
+        (200, Some(body)) if body.starts_with(b"Session expired") => Judgement::TokenRejected,
+        (299, _) => panic!("the judge of this test panics"),
+        _ => Judgement::NoOpinion,
+    })
+}
+
+fn page(text: impl Into<String>) -> Response<Full<bytes::Bytes>> {
+    Response::builder()
+        .header("content-type", "text/html")
+        .body(Full::from(text.into()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_layer_replaces_a_token_that_was_rejected_without_a_401() {
+    let by_419 = || by_status(StatusCode::from_u16(419).unwrap());
+    let by_501 = || by_status(StatusCode::NOT_IMPLEMENTED);
+    let by_401 = || by_status(StatusCode::UNAUTHORIZED);
+    for (uri, rejection) in [
+        (REST, by_419 as fn() -> _),
+        (REST, by_501),
+        (REST, || page("Session expired. Log in again.")),
+        (GRAPHQL, || page("Session expired")),
+        (GRAPHQL, by_419),
+        // What it has no opinion of is judged as without it.
+        (REST, by_401),
+        (GRAPHQL, refusal_of_graphql),
+    ] {
+        let setting = Setting::new();
+        let sent = Sent::default();
+        let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+        let layer = layer.judge_responses_by(judge());
+        let service = layer.layer(refusing(&sent, rejection));
+        let response = service.oneshot(request(uri)).await.unwrap();
+        let token_use: TokenUse = *response.extensions().get().unwrap();
+        assert_eq!((token_use.sent, token_use.is_refused), (2, false));
+        assert_eq!(text(response).await, r#"{"data": {"ok": true}}"#, "{uri}");
+        assert_eq!(tokens_of(&sent.lock().unwrap()), ["token-1", "token-2"]);
+        assert_eq!(setting.mints(), 2);
+
+        // Without being able to repeat the call, the token is replaced for the next one.
+        let setting = Setting::new();
+        let sent = Sent::default();
+        let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+        let layer = layer.judge_responses_by(judge()).never_repeating();
+        let service = layer.layer(refusing(&sent, rejection));
+        let response = service.oneshot(request(uri)).await.unwrap();
+        let token_use: TokenUse = *response.extensions().get().unwrap();
+        assert_eq!((token_use.sent, token_use.is_refused), (1, true));
+        assert_eq!(text(response).await, text(rejection()).await);
+        assert_eq!(setting.tokens.metrics().invalidated, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_judged_comes_out_whole_and_once() {
+    fn long() -> Response<Full<bytes::Bytes>> {
+        page("x".repeat(200_000))
+    }
+    fn part() -> Response<Full<bytes::Bytes>> {
+        page("A page")
+    }
+    for (uri, answer) in [(REST, part as fn() -> _), (REST, long), (GRAPHQL, long)] {
+        let setting = Setting::new();
+        let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+        let sent = Sent::default();
+        let service = layer
+            .judge_responses_by(judge())
+            .layer(refusing(&sent, answer));
+        let response = service.oneshot(request(uri)).await.unwrap();
+        assert_eq!(text(response).await, text(answer()).await);
+        assert_eq!((sent.lock().unwrap().len(), setting.mints()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_judge_has_the_last_word_and_does_nothing_twice() {
+    let setting = Setting::new();
+    let accepting = ResponseJudge::new(|_| Judgement::TokenAccepted);
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let layer = layer.judge_responses_by(accepting);
+    let sent = Sent::default();
+    let service = layer.layer(refusing(&sent, || by_status(StatusCode::UNAUTHORIZED)));
+    let response = service.oneshot(request(REST)).await.unwrap();
+    assert_eq!((response.status().as_u16(), setting.mints()), (401, 1));
+
+    // A part was done: the token is replaced, and the call not repeated.
+    let setting = Setting::new();
+    let rejecting = ResponseJudge::new(|_| Judgement::TokenRejected);
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let layer = layer.judge_responses_by(rejecting);
+    let sent = Sent::default();
+    let in_part = || by_graphql(&json!({"data": {"order": {"id": 7}}}));
+    let service = layer.layer(refusing(&sent, in_part));
+    let response = service.oneshot(request(GRAPHQL)).await.unwrap();
+    assert!(text(response).await.contains("\"id\":7"));
+    assert_eq!(sent.lock().unwrap().len(), 1);
+    assert_eq!(setting.tokens.metrics().invalidated, 1);
+}
+
+#[tokio::test]
+async fn a_judge_that_panics_ends_its_own_call_alone() {
+    let setting = Setting::new();
+    let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+    let layer = layer.judge_responses_by(judge());
+    let sent = Sent::default();
+    let by_299 = || by_status(StatusCode::from_u16(299).unwrap());
+    let service = layer.layer(refusing(&sent, by_299));
+    let calls = (0..10).map(|_| tokio::spawn(service.clone().oneshot(request(REST))));
+    for call in futures_util::future::join_all(calls).await {
+        let panic = call.unwrap_err().into_panic();
+        let message = panic.downcast_ref::<&str>().unwrap();
+        assert_eq!(*message, "the judge of this test panics");
+    }
+    // The token was not rejected, and nothing is held up.
+    let service = layer.layer(refusing(&sent, || page("A page")));
+    let response = service.oneshot(request(REST)).await.unwrap();
+    assert_eq!(
+        (text(response).await.as_str(), setting.mints()),
+        ("A page", 1)
+    );
+    assert_eq!(setting.tokens.metrics().fetches_under_way, 0);
+}
+
+#[tokio::test]
+async fn a_call_is_judged_by_the_same_function() {
+    let setting = Setting::new();
+    let headers = HeaderMap::new();
+    let (result, sent) = setting
+        .call(|token| {
+            let status = if token == "token-1" { 419 } else { 200 };
+            let status = StatusCode::from_u16(status).unwrap();
+            let view = ResponseView::new(status, &headers).with_body(b"a body");
+            judge().answer(&view, "yes")
+        })
+        .await;
+    assert_eq!((result.unwrap(), setting.mints()), ("yes", 2));
+    assert_eq!(sent, ["token-1", "token-2"]);
+}
+
 /// Method, URI, headers and body of a request.
 type Received = (Method, String, HeaderMap, String);
 
@@ -914,4 +1067,133 @@ fn a_client_is_not_built_for_a_place_that_is_none() {
         format!("{:?}", RepeatBy(|_: &String| None::<String>)),
         "RepeatBy"
     );
+}
+
+fn judged(api: &Api, setting: &Setting) -> StorefrontApi {
+    StorefrontApi::builder()
+        .tokens(setting.tokens.clone())
+        .base_url(&api.address)
+        .judge_responses_by(judge())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_rest_call_whose_token_was_rejected_without_a_401_is_repeated() {
+    fn in_html(text: impl Into<axum::body::Body>) -> Response<axum::body::Body> {
+        Response::builder()
+            .header("content-type", "text/html")
+            .body(text.into())
+            .unwrap()
+    }
+    let answer = |path: &str, token: &str| match (path, token) {
+        ("/long", _) => in_html("x".repeat(200_000)),
+        (_, "token-2") => in_html("A page"),
+        ("/419", _) => reply(419, "expired"),
+        ("/501", _) => reply(501, "expired"),
+        _ => in_html("Session expired"),
+    };
+    let api = Api::start(answer).await;
+    for path in ["/419", "/501", "/page?a=b"] {
+        let setting = Setting::new();
+        let client = judged(&api, &setting);
+        let request = client.request(Method::GET, path);
+        let response = client.send(customer(), request).await.unwrap();
+        let token_use: &TokenUse = response.extensions().get().unwrap();
+        assert_eq!((token_use.sent, token_use.is_refused), (2, false), "{path}");
+        // It is the response that came, also where its body was looked at.
+        assert_eq!(response.url().as_str(), format!("{}{path}", api.address));
+        assert_eq!(response.content_length(), Some(6));
+        assert_eq!(response.headers()["content-type"], "text/html");
+        assert_eq!(response.text().await.unwrap(), "A page");
+        assert_eq!(setting.mints(), 2);
+
+        let setting = Setting::new();
+        let client = judged(&api, &setting);
+        let body = reqwest::Body::wrap(Full::new(bytes::Bytes::from("a stream")));
+        let request = client.request(Method::POST, path).body(body);
+        let response = client.send(customer(), request).await.unwrap();
+        let token_use: &TokenUse = response.extensions().get().unwrap();
+        assert_eq!((token_use.sent, token_use.is_refused), (1, true), "{path}");
+        assert!(response.text().await.unwrap().ends_with("expired"));
+    }
+    let setting = Setting::new();
+    let client = judged(&api, &setting);
+    let response = client.send(customer(), client.request(Method::GET, "/long"));
+    let response = response.await.unwrap();
+    assert_eq!(response.text().await.unwrap().len(), 200_000);
+    assert_eq!(setting.mints(), 1);
+}
+
+#[tokio::test]
+async fn a_graphql_call_whose_token_was_rejected_without_a_401_is_repeated() {
+    let answer = |_: &str, token: &str| match token {
+        "token-1" => Response::builder()
+            .header("content-type", "text/html")
+            .body("Session expired".into())
+            .unwrap(),
+        _ => reply(200, json!({"data": {"company": "ours"}})),
+    };
+    let (setting, api) = (Setting::new(), Api::start(answer).await);
+    let client = judged(&api, &setting);
+    let call = client.graphql(customer(), "{ company }").send();
+    assert_eq!(call.await.unwrap().times_sent(), 2);
+
+    let api = Api::start(|_, _| reply(419, "expired")).await;
+    let setting = Setting::new();
+    let client = judged(&api, &setting);
+    let call = client.graphql(customer(), "{ company }").send();
+    let error = call.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TokenRejected);
+    assert_eq!((error.status(), setting.mints()), (Some(419), 2));
+}
+
+#[tokio::test]
+async fn what_the_customer_may_not_do_costs_no_token_and_is_not_repeated() {
+    fn answer(path: &str, _: &str) -> Response<axum::body::Body> {
+        let code = match path {
+            "/401" => json!(401),
+            "/403" => json!("403"),
+            _ => json!("INSUFFICIENT_ACCESS_SCOPE"),
+        };
+        let error = json!({"message": "Invalid User Access", "extensions": {"code": code}});
+        reply(
+            200,
+            json!({"data": {"orders": null, "name": "ours"}, "errors": [error]}),
+        )
+    }
+    let (setting, api) = (Setting::new(), Api::start(answer).await);
+    for path in ["/401", "/403", "/scope"] {
+        let client = StorefrontApi::builder()
+            .tokens(setting.tokens.clone())
+            .base_url(&api.address)
+            .graphql_path(path)
+            .build()
+            .unwrap();
+        let answer = client.graphql(customer(), "{ orders name }").send();
+        let answer = answer.await.unwrap();
+        assert!(answer.is_forbidden() && answer.times_sent() == 1);
+        let error = answer.into_data::<Value>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden);
+        assert_eq!(error.request_id(), Some("request-7"));
+    }
+    assert_eq!((setting.mints(), api.tokens().len()), (1, 3));
+    assert_eq!(setting.tokens.metrics().invalidated, 0);
+
+    // The layer neither, whether in one response or in a batch of them.
+    for body in [
+        || json!({"errors": [{"message": "no", "extensions": {"code": 403}}]}),
+        || json!([{"data": {"a": 1}}, {"errors": [{"message": "no", "extensions": {"code": "401"}}]}]),
+    ] as [fn() -> Value; 2]
+    {
+        let setting = Setting::new();
+        let layer = TokenLayer::new(setting.tokens.clone(), AllowedOrigins::bigcommerce());
+        let service = layer.layer(service_fn(move |_: Request<String>| async move {
+            Ok::<_, Infallible>(by_graphql(&body()))
+        }));
+        let response = service.oneshot(request(GRAPHQL)).await.unwrap();
+        let token_use: &TokenUse = response.extensions().get().unwrap();
+        assert_eq!((token_use.sent, token_use.is_refused), (1, false));
+        assert_eq!(setting.mints(), 1);
+    }
 }
