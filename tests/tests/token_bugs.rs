@@ -18,10 +18,10 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, Capacity, Client, Clock, ClockReading, ErrorKind, Fingerprint, Invalidation,
-    Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put, ResponseJudge, ResponseView,
-    RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey,
-    StoredToken, StorefrontTokens, TokenRequest, TokenStore,
+    Answer, BudgetLimit, Capacity, Client, Clock, ClockReading, ErrorKind, Fingerprint,
+    Invalidation, Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put, ResponseJudge,
+    ResponseView, RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture, StoreHash,
+    StoreKey, StoredToken, StorefrontTokens, TokenRequest, TokenStore,
     transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -1345,5 +1345,148 @@ async fn bug_25_a_token_dies_during_the_job_that_it_was_taken_for() {
     assert_eq!(secret(&managed, 1).await, token.expose_secret());
     let next = managed.tokens.get(request).await.unwrap();
     assert_eq!(next.expose_secret(), token.expose_secret());
+    assert_eq!(managed.mints(), 2);
+}
+
+/// Other customers fill the cache until this one's token has to go.
+async fn evict(managed: &Managed, id: u64) {
+    // What is used more than once stays, so that the others are as well.
+    for other in 20..50 {
+        for _ in 0..3 {
+            secret(managed, other).await;
+        }
+    }
+    assert!(managed.tokens.get_cached(customer(id)).is_none());
+}
+
+/// A cache for five tokens, in a store of fifty customers.
+fn small() -> Wanted {
+    Wanted {
+        customers: Some(50),
+        capacity: Some(Capacity::entries(5)),
+        ..Wanted::default()
+    }
+}
+
+/// Waits until the service signs another token than a second ago.
+async fn next_second() {
+    tokio::time::sleep(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_28_a_renewal_right_after_a_flight_landed_asked_for_with_the_old_token() {
+    let managed = Managed::new(Wanted::default());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    next_second().await;
+    // A hundred callers sent the first token. One rejection arrives, and the others while its mint is under way.
+    assert_eq!(managed.tokens.invalidate(&first), Invalidation::Removed);
+    let mut get = pin!(secret(&managed, 1));
+    assert!(poll(get.as_mut()).await.is_pending());
+    for _ in 0..50 {
+        assert_eq!(managed.tokens.invalidate(&first), Invalidation::Late);
+    }
+    let second = get.await;
+    // The rest arrives when the next token is there.
+    for _ in 0..50 {
+        assert_eq!(managed.tokens.invalidate(&first), Invalidation::Late);
+        assert_eq!(secret(&managed, 1).await, second);
+    }
+    managed.settle().await;
+    assert_eq!(managed.mints(), 2);
+    let metrics = managed.tokens.metrics();
+    assert_eq!((metrics.invalidated, metrics.invalidated_late), (1, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_28_a_late_rejection_after_the_next_token_was_evicted_refuses_nobody() {
+    let managed = Managed::new(small());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    next_second().await;
+    managed.tokens.invalidate(&first);
+    secret(&managed, 1).await;
+    evict(&managed, 1).await;
+    assert_eq!(managed.tokens.invalidate(&first), Invalidation::Late);
+    // Nothing is known against the token that was evicted: another one is minted for the want of it alone.
+    let before = managed.tokens.metrics();
+    secret(&managed, 1).await;
+    let after = managed.tokens.metrics();
+    assert_eq!(after.mints, before.mints + 1);
+    assert_eq!(after.fetches_forced, before.fetches_forced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_28_a_late_rejection_after_another_token_was_put_in_mints_nothing() {
+    let managed = Managed::new(small());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    let jwt = managed.sandbox.session_jwt(STORE_HASH, 1).unwrap();
+    next_second().await;
+    let exchanged = managed.client.exchange_session_jwt(jwt).send().await;
+    let second = managed
+        .tokens
+        .put(customer(1), &exchanged.unwrap())
+        .unwrap();
+    assert_eq!(managed.tokens.invalidate(&first), Invalidation::Late);
+    assert_eq!(secret(&managed, 1).await, second.expose_secret());
+    assert_eq!(managed.mints(), 1);
+    // The rejection counts all the same: the first token does not come back.
+    evict(&managed, 1).await;
+    let before = managed.tokens.metrics();
+    managed.next_token_is(first.expose_secret());
+    assert_ne!(secret(&managed, 1).await, first.expose_secret());
+    let after = managed.tokens.metrics();
+    assert_eq!(after.fetches_forced, before.fetches_forced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_28_a_late_rejection_after_the_next_token_came_from_the_shared_store_mints_nothing() {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    let first = one.tokens.get(customer(1)).await.unwrap();
+    let same = other.tokens.get(customer(1)).await.unwrap();
+    next_second().await;
+    // The other process notices first.
+    other.tokens.invalidate(&same);
+    other.settle().await;
+    let second = secret(&other, 1).await;
+    assert_eq!(one.tokens.invalidate(&first), Invalidation::Removed);
+    assert_eq!(secret(&one, 1).await, second);
+    assert_eq!(one.tokens.invalidate(&first), Invalidation::Late);
+    one.settle().await;
+    assert_eq!(secret(&one, 1).await, second);
+    assert_eq!(secret(&other, 1).await, second);
+    assert_eq!(one.mints(), 2);
+    // In another process the second token is not touched by it either.
+    let third = one.another(Wanted {
+        shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
+        ..Wanted::default()
+    });
+    assert_eq!(secret(&third, 1).await, second);
+    assert_eq!(one.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_28_calls_whose_rejections_come_one_after_the_other_share_one_mint() {
+    let managed = Managed::new(Wanted::default());
+    let first = managed.tokens.get(customer(1)).await.unwrap();
+    next_second().await;
+    // The data API rejects the first token: at once, while its replacement is minted, and after that.
+    let call = async |after: u64| {
+        let answer = managed.tokens.call(customer(1), |token| {
+            let is_first = token.expose_secret() == first.expose_secret();
+            async move {
+                if !is_first {
+                    return Ok::<_, std::convert::Infallible>(Answer::Accepted(
+                        token.expose_secret().to_owned(),
+                    ));
+                }
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                Ok(Answer::Refused(String::new()))
+            }
+        });
+        answer.await.unwrap()
+    };
+    let sent = join_all([0, 0, 20, 49, 50, 51, 52, 1_000, 30_000].map(call)).await;
+    assert!(sent.iter().all(|token| *token == sent[0]), "{sent:?}");
+    assert_ne!(sent[0], first.expose_secret());
     assert_eq!(managed.mints(), 2);
 }

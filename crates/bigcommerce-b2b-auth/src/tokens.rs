@@ -391,16 +391,14 @@ impl StorefrontTokens {
         if let Some(there) = self.shared.cache.get(&key) {
             entry = entry.newer_than(&there);
         }
-        if !self.shared.rejections.accept(&key, &entry, now) {
+        let Some(entry) = self.shared.keep(key, Arc::new(entry), &self.store) else {
             return Err(self.error(
                 ErrorKind::TokenRejected,
                 "the token was refused before, or is older than one that was",
             ));
-        }
-        self.shared.rejections.replaced(&key, now);
+        };
         self.shared.failures.forget(&key);
         self.shared.counters.puts.one();
-        let entry = self.shared.keep(key, Arc::new(entry), &self.store);
         if let Some(shared_store) = &self.shared.store {
             let shared_store = Arc::clone(shared_store);
             let shared_key = self.store.key_in_shared_store(&key);
@@ -423,17 +421,17 @@ impl StorefrontTokens {
         let ManagedToken { entry, key } = token;
         let now = self.shared.clock.reading();
         let counters = &self.shared.counters;
-        let is_late = self
-            .shared
-            .cache
-            .get(key)
-            .is_some_and(|there| there.is_newer_than(entry) && there.token() != entry.token());
-        // Noted before it is taken out: what lands in between must find the note.
-        if is_late || !self.shared.rejections.note(*key, entry, now) {
+        let rejections = &self.shared.rejections;
+        // Noted before it is removed: a token that arrives in between finds the note, and one that arrived before is found here.
+        let is_news = rejections.note(*key, entry, now);
+        let replacement = self.shared.cache.remove_up_to(key, entry);
+        if let Some(replacement) = &replacement {
+            rejections.replaced(key, replacement, now);
+        }
+        if !is_news || replacement.is_some() {
             counters.invalidated_late.one();
             return Invalidation::Late;
         }
-        self.shared.cache.remove_up_to(key, entry);
         counters.invalidated.one();
         if let Some(store) = &self.shared.store {
             let store = Arc::clone(store);
@@ -573,9 +571,13 @@ impl Shared {
         }
     }
 
-    /// Puts a token into the cache, and says what had to go for it. What is there afterwards may be a newer one.
-    fn keep(&self, key: Key, entry: Arc<Entry>, store: &Store) -> Arc<Entry> {
+    /// Puts a token into the cache, and says what had to go for it. What is there afterwards may be a newer one; `None` when
+    /// the token was rejected, or is older than one that was.
+    fn keep(&self, key: Key, entry: Arc<Entry>, store: &Store) -> Option<Arc<Entry>> {
         let now = self.clock.reading();
+        if !self.rejections.accept(&key, &entry, now) {
+            return None;
+        }
         let (there, evicted) = self.cache.insert_if_newer(key, &entry, now);
         for (_, gone) in &evicted {
             let is_live = gone.phase(now) != Phase::Over;
@@ -591,7 +593,12 @@ impl Shared {
                 });
             }
         }
-        there
+        if !self.rejections.replaced(&key, &entry, now) {
+            // Rejected since the look above.
+            self.cache.remove_up_to(&key, &entry);
+            return None;
+        }
+        Some(there)
     }
 
     fn sweep(&self) -> usize {

@@ -117,7 +117,8 @@ impl Failures {
     pub(super) fn of(&self, key: &Key, now: ClockReading) -> Option<Error> {
         let failure = self.0.get(key)?;
         if has_come(failure.until, now) {
-            self.0.remove(key);
+            self.0
+                .remove_if(key, |failure| has_come(failure.until, now));
             return None;
         }
         Some(failure.told(now))

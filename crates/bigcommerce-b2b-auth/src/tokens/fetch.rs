@@ -194,17 +194,16 @@ impl Fetch {
                 // A service that answers within a hundredth of a second gives two tokens of one moment.
                 entry = entry.begun_after(moment);
             }
+            let entry = Arc::new(entry);
             let now = self.now();
-            let is_good = self.shared.rejections.accept(&self.key, &entry, now);
             self.store.has_worked.store(true, Ordering::Relaxed);
             self.store.breaker.close();
             self.shared.rejections.minted(&self.key, now);
-            if is_good {
-                self.shared.rejections.replaced(&self.key, now);
+            if let Some(kept) = self.keep(Arc::clone(&entry)) {
                 self.shared
                     .short_lives
                     .minted(self.key, entry.served_for(now), now);
-                return Ok((self.keep(entry), TokenSource::Minted));
+                return Ok((kept, TokenSource::Minted));
             }
             if self.shared.rejections.is_same(&self.key, &entry, now) {
                 let is_young = refused_before.is_some_and(|asked_for| {
@@ -272,10 +271,11 @@ impl Fetch {
         })
     }
 
-    /// Puts a good token into the cache. What is there afterwards may be a newer one.
-    fn keep(&self, entry: Entry) -> Arc<Entry> {
+    /// Puts a token into the cache unless it was rejected. What is there afterwards may be a newer one.
+    fn keep(&self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let kept = self.shared.keep(self.key, entry, &self.store)?;
         self.shared.failures.forget(&self.key);
-        self.shared.keep(self.key, Arc::new(entry), &self.store)
+        Some(kept)
     }
 
     /// Remembers a failure, so that it is not repeated at once.
@@ -413,12 +413,10 @@ impl SharedPlace<'_> {
         if !is_better
             || entry.is_at_its_end(now)
             || entry.served_for(now) < fetch.valid_for_at_least
-            || !fetch.shared.rejections.accept(&fetch.key, &entry, now)
         {
             return None;
         }
-        fetch.shared.rejections.replaced(&fetch.key, now);
-        Some(fetch.keep(entry))
+        fetch.keep(Arc::new(entry))
     }
 
     async fn put(&self, entry: &Entry) {

@@ -3,6 +3,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -34,10 +35,16 @@ struct Rejection {
     is_replaced: bool,
 }
 
+/// The newest rejected token of each customer.
+///
+/// A rejection and a token that arrives at the same time are decided alike in every order: a rejection is noted before the
+/// token is removed from the cache, and a token is put into the cache before [`replaced`](Self::replaced) asks for the note.
 #[derive(Debug)]
 pub(super) struct Rejections {
     notes: Notes<Rejection>,
     hasher: RandomState,
+    /// Held while a note is read, changed and written.
+    writing: Mutex<()>,
 }
 
 impl Rejections {
@@ -45,22 +52,33 @@ impl Rejections {
         Self {
             notes: Notes::new(MOST),
             hasher: RandomState::new(),
+            writing: Mutex::default(),
         }
     }
 
     fn of(&self, key: &Key, now: ClockReading) -> Option<Rejection> {
         let rejection = self.notes.get(key)?;
-        if has_come(rejection.over, now) {
-            self.notes.remove(key);
+        let is_over = |rejection: &Rejection| has_come(rejection.over, now);
+        if is_over(&rejection) {
+            self.notes.remove_if(key, is_over);
             return None;
         }
         Some(rejection)
     }
 
-    /// Remembers that this token was refused. `false` when a newer one is known to have been.
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that this token was rejected. `false` when that is known already, or when a newer one was rejected since.
     pub(super) fn note(&self, key: Key, entry: &Entry, now: ClockReading) -> bool {
+        let _write = self.write();
+        let fingerprint = self.hasher.hash_one(entry.token());
         let known = self.of(&key, now);
-        if known.is_some_and(|known| known.start.is_after(entry.start())) {
+        // A second rejection of one token says nothing of what has taken its place since the first.
+        if known.is_some_and(|known| {
+            known.start.is_after(entry.start()) || known.fingerprint == fingerprint
+        }) {
             return false;
         }
         /// A token may be over by our clock and not by the service's.
@@ -70,7 +88,7 @@ impl Rejections {
             key,
             Rejection {
                 start: entry.start(),
-                fingerprint: self.hasher.hash_one(entry.token()),
+                fingerprint,
                 over: Tick::of(now.monotonic).plus(left),
                 forced_at: known.and_then(|known| known.forced_at),
                 is_replaced: false,
@@ -81,10 +99,13 @@ impl Rejections {
 
     /// Whether this token of the key was not refused, and is newer than the one that was.
     pub(super) fn accept(&self, key: &Key, entry: &Entry, now: ClockReading) -> bool {
-        self.of(key, now).is_none_or(|rejection| {
-            entry.start().is_after(rejection.start)
-                && self.hasher.hash_one(entry.token()) != rejection.fingerprint
-        })
+        self.of(key, now)
+            .is_none_or(|rejection| self.is_after(&rejection, entry))
+    }
+
+    fn is_after(&self, rejection: &Rejection, entry: &Entry) -> bool {
+        entry.start().is_after(rejection.start)
+            && self.hasher.hash_one(entry.token()) != rejection.fingerprint
     }
 
     /// When the newest token of the key that was refused was asked for.
@@ -124,21 +145,30 @@ impl Rejections {
 
     /// A token was minted after another one had been refused, whether it is any good or not.
     pub(super) fn minted(&self, key: &Key, now: ClockReading) {
-        self.change(key, now, |rejection| {
-            rejection.forced_at = Some(Tick::of(now.monotonic));
-        });
-    }
-
-    /// There is a token in the place of the one that was refused.
-    pub(super) fn replaced(&self, key: &Key, now: ClockReading) {
-        self.change(key, now, |rejection| rejection.is_replaced = true);
-    }
-
-    fn change(&self, key: &Key, now: ClockReading, change: impl FnOnce(&mut Rejection)) {
+        let _write = self.write();
         if let Some(mut rejection) = self.of(key, now).filter(|known| !known.is_replaced) {
-            change(&mut rejection);
+            rejection.forced_at = Some(Tick::of(now.monotonic));
             self.notes.set(*key, rejection);
         }
+    }
+
+    /// This token is in the cache, in the place of a rejected one if there was any. `false` when the token itself was
+    /// rejected meanwhile, or is older than one that was: then it has to go again.
+    pub(super) fn replaced(&self, key: &Key, entry: &Entry, now: ClockReading) -> bool {
+        // Most customers have no rejected token. If one is noted after this look, who notes it finds this token in the cache.
+        if self.of(key, now).is_none() {
+            return true;
+        }
+        let _write = self.write();
+        let Some(mut rejection) = self.of(key, now) else {
+            return true;
+        };
+        if !self.is_after(&rejection, entry) {
+            return false;
+        }
+        rejection.is_replaced = true;
+        self.notes.set(*key, rejection);
+        true
     }
 
     pub(super) fn len(&self) -> usize {
@@ -148,8 +178,16 @@ impl Rejections {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::{CustomerId, bearer, tokens::entry::Life};
+    use crate::{
+        CustomerId, bearer,
+        tokens::{
+            cache::{Capacity, TokenCache},
+            entry::Life,
+        },
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -203,8 +241,104 @@ mod tests {
         let rejections = Rejections::new();
         assert!(rejections.note(key(1), &entry("newer", 10), at(20)));
         assert!(!rejections.note(key(1), &entry("older", 5), at(20)));
-        assert!(rejections.note(key(1), &entry("newer", 10), at(20)));
         assert!(rejections.note(key(1), &entry("newest", 15), at(20)));
+    }
+
+    #[test]
+    fn a_second_rejection_of_a_token_does_not_undo_its_replacement() {
+        let rejections = Rejections::new();
+        assert!(rejections.note(key(1), &entry("one", 0), at(5)));
+        assert!(!rejections.note(key(1), &entry("one", 0), at(5)));
+        assert!(rejections.is_open(&key(1), at(5)));
+        rejections.minted(&key(1), at(6));
+        assert!(rejections.replaced(&key(1), &entry("two", 6), at(6)));
+        // Two came while the first was still in use; nothing is waited for, wherever the second token has gone.
+        assert!(!rejections.note(key(1), &entry("one", 0), at(7)));
+        assert!(!rejections.is_open(&key(1), at(7)));
+        assert_eq!(rejections.forced_mint_in(&key(1), at(7)), None);
+        assert!(rejections.was_forced_lately(&key(1), at(7)));
+    }
+
+    /// What a rejection of the first token and the arrival of another one do, in their order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Step {
+        Note,
+        Remove,
+        Accept,
+        Insert,
+        Replaced,
+    }
+
+    /// Every order of the two.
+    fn orders() -> Vec<Vec<Step>> {
+        use Step::{Accept, Insert, Note, Remove, Replaced};
+        let mut orders = Vec::new();
+        for note in 0..4 {
+            for remove in note..4 {
+                let mut order = vec![Accept, Insert, Replaced];
+                order.insert(remove, Remove);
+                order.insert(note, Note);
+                orders.push(order);
+            }
+        }
+        orders
+    }
+
+    /// Plays an order as `StorefrontTokens::invalidate` and `Shared::keep` do; says whether the other one was kept.
+    fn play(order: &[Step], first: &Arc<Entry>, other: &Arc<Entry>) -> (TokenCache, Rejections) {
+        let cache = TokenCache::new(Capacity::entries(10));
+        let rejections = Rejections::new();
+        let (key, now) = (key(1), at(20));
+        drop(cache.insert_if_newer(key, first, now));
+        let mut is_accepted = false;
+        for step in order {
+            match step {
+                Step::Note => assert!(rejections.note(key, first, now)),
+                Step::Remove => {
+                    if let Some(newer) = cache.remove_up_to(&key, first) {
+                        rejections.replaced(&key, &newer, now);
+                    }
+                }
+                Step::Accept => is_accepted = rejections.accept(&key, other, now),
+                Step::Insert if is_accepted => drop(cache.insert_if_newer(key, other, now)),
+                Step::Replaced if is_accepted => {
+                    if !rejections.replaced(&key, other, now) {
+                        cache.remove_up_to(&key, other);
+                    }
+                }
+                Step::Insert | Step::Replaced => {}
+            }
+        }
+        (cache, rejections)
+    }
+
+    #[test]
+    fn a_rejection_and_the_next_token_end_alike_in_every_order() {
+        let (first, second) = (Arc::new(entry("one", 0)), Arc::new(entry("two", 10)));
+        assert_eq!(orders().len(), 10);
+        for order in orders() {
+            let (cache, rejections) = play(&order, &first, &second);
+            let there = cache.get(&key(1));
+            assert!(
+                there.is_some_and(|there| Arc::ptr_eq(&there, &second)),
+                "{order:?}"
+            );
+            assert!(!rejections.is_open(&key(1), at(20)), "{order:?}");
+            assert!(!rejections.accept(&key(1), &first, at(20)), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_rejected_token_that_arrives_again_is_not_kept_in_any_order() {
+        let first = Arc::new(entry("one", 10));
+        for again in [entry("one", 10), entry("one", 15), entry("older", 5)] {
+            let again = Arc::new(again);
+            for order in orders() {
+                let (cache, rejections) = play(&order, &first, &again);
+                assert!(cache.get(&key(1)).is_none(), "{order:?}, {}", again.token());
+                assert!(rejections.is_open(&key(1), at(20)), "{order:?}");
+            }
+        }
     }
 
     #[test]
@@ -232,7 +366,7 @@ mod tests {
         assert!(rejections.is_open(&key(1), at(5)));
         assert_eq!(wait(5), None);
         rejections.minted(&key(1), at(6));
-        rejections.replaced(&key(1), at(6));
+        rejections.replaced(&key(1), &entry("two", 6), at(6));
         let lately = |now| rejections.was_forced_lately(&key(1), at(now));
         assert!(lately(6) && lately(65) && !lately(66));
         // There is a good one, as far as is known: nothing to be forced, and nothing to wait for.
@@ -250,12 +384,12 @@ mod tests {
     fn a_token_that_came_by_another_way_than_a_mint_is_no_reason_to_wait() {
         let rejections = Rejections::new();
         rejections.note(key(1), &entry("one", 0), at(5));
-        rejections.replaced(&key(1), at(6));
+        rejections.replaced(&key(1), &entry("two", 6), at(6));
         assert!(!rejections.was_forced_lately(&key(1), at(6)));
         rejections.note(key(1), &entry("two", 6), at(7));
         assert_eq!(rejections.forced_mint_in(&key(1), at(7)), None);
         // What is minted for another reason says nothing of a refusal that has been answered.
-        rejections.replaced(&key(1), at(8));
+        rejections.replaced(&key(1), &entry("three", 8), at(8));
         rejections.minted(&key(1), at(8));
         rejections.note(key(1), &entry("three", 8), at(9));
         assert_eq!(rejections.forced_mint_in(&key(1), at(9)), None);

@@ -511,7 +511,12 @@ impl Shared {
                 report.left_out += 1;
                 continue;
             }
-            self.rejections.replaced(&key, now);
+            if !self.rejections.replaced(&key, &found.entry, now) {
+                // Rejected since the look above.
+                self.cache.remove_up_to(&key, &found.entry);
+                report.left_out += 1;
+                continue;
+            }
             // It gave a token once: its hash is not wrong.
             store.has_worked.store(true, Ordering::Relaxed);
             report.restored += 1;
