@@ -10,8 +10,8 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, ChannelId, Client, Clock, ErrorKind, RetryPolicy, Sleep, StoreAccess,
-    StorefrontTokens, TokenRequest,
+    BudgetLimit, ChannelId, Client, Clock, CustomerAccessToken, ErrorKind, RetryPolicy, Sleep,
+    StoreAccess, StorefrontTokens, TokenRequest,
     watch::{Observer, TokenEvictionEvent, TokenFetchEvent},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation, Sandbox, Store, demo};
@@ -299,4 +299,51 @@ async fn a_hit_is_ready_at_once_and_its_future_is_small() {
     let get = managed.tokens.get(customer(1));
     assert!(size_of_val(&get) <= 256, "{}", size_of_val(&get));
     assert!(futures_util::FutureExt::now_or_never(get).unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_customer_access_token_is_refused_unsent_and_burdens_nobody_else() {
+    const ID: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+    // Both expire an hour after the start: one states it at its end, the other in its text.
+    let an_hour_from_the_start = (PausedClock::EPOCH + 60 * MINUTE).as_secs();
+    for access_token in [
+        CustomerAccessToken::new(format!("{ID}_{an_hour_from_the_start}")),
+        CustomerAccessToken::new(ID).expires_at_text("2027-01-15T10:00:00+01:00"),
+    ] {
+        let managed = Managed::new(Wanted::default());
+        let with = |id| TokenRequest::new(customer(id)).customer_access_token(access_token.clone());
+        managed.tokens.get(with(1)).await.unwrap();
+        tokio::time::sleep(60 * MINUTE).await;
+
+        // A token that is in the cache is still served.
+        managed.tokens.get(with(1)).await.unwrap();
+        let mint = managed.client.mint_storefront_token(customer(1));
+        for error in [
+            managed.tokens.get(with(2)).await.unwrap_err(),
+            managed.tokens.get(with(2)).await.unwrap_err(),
+            mint.customer_access_token(access_token.clone())
+                .send()
+                .await
+                .unwrap_err(),
+        ] {
+            let facts = (error.kind(), error.attempts(), error.remembered_for());
+            assert_eq!(facts, (ErrorKind::InvalidInput, 0, None));
+            let text = tests::render(&error);
+            assert!(
+                text.contains("invalid customer access token: expired"),
+                "{text}"
+            );
+            assert!(!text.contains(ID), "{text}");
+        }
+        assert_eq!(managed.mints(), 1, "a mint was sent");
+
+        // Neither the customer without it nor another one is held responsible.
+        managed.tokens.get(customer(2)).await.unwrap();
+        managed.tokens.get(customer(3)).await.unwrap();
+        // After the cached token has ended, there is nothing left to serve.
+        tokio::time::sleep(DAY).await;
+        let error = managed.tokens.get(with(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(managed.mints(), 3);
+    }
 }

@@ -303,7 +303,6 @@ impl<C: Credentials> Client<C> {
     }
 
     /// What the client reads the time by.
-    #[cfg(feature = "tokens")]
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
