@@ -217,8 +217,13 @@ async fn a_fault_that_stays_ends_the_call_and_never_makes_two_server_tokens() {
             setting.sandbox.begin_outage(fault.clone());
             let (cell, error) = setting.call(operation, true).await;
             let place = format!("{name}, {operation:?}");
-            // What was deleted is found to be gone at the second attempt, whatever becomes of that one's reply.
+            // The second attempt finds what was deleted to be gone. A 404 whose body did not arrive does not say so.
+            let is_unread_404 = operation == Operation::DeleteServerToken
+                && error.as_ref().is_some_and(|error| {
+                    error.kind() == ErrorKind::NotFound && error.may_have_been_applied()
+                });
             let attempts = match Seen::of(name) {
+                _ if is_unread_404 => 2..=2,
                 _ if Seen::of(name)
                     .repeated_after(operation, ATTEMPT_TIMEOUT)
                     .is_none() =>
@@ -233,9 +238,8 @@ async fn a_fault_that_stays_ends_the_call_and_never_makes_two_server_tokens() {
             assert!(cell.elapsed <= Duration::from_secs(120), "{place}: {cell}");
             if let Some(error) = &error {
                 shows_no_secret(&setting, error);
-                assert_eq!(
-                    Seen::of(name).kind(),
-                    Some(error.kind()),
+                assert!(
+                    is_unread_404 || Seen::of(name).kind() == Some(error.kind()),
                     "{place}: {error}"
                 );
             }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, ChannelId, Client, CustomerId, Error, ErrorKind, EventChannel, Hint,
+    BudgetLimit, CallOptions, ChannelId, Client, CustomerId, Error, ErrorKind, EventChannel, Hint,
     LegacyAuthToken, RetryPolicy, ServerTokenId, StoreAccess, StoreHash,
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -492,6 +492,58 @@ async fn a_failed_deletion_is_never_taken_for_a_success() {
             .send()
             .await;
         assert!(outcome.is_err(), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_uncertain_deletion_only_the_services_own_404_means_deleted() {
+    let world = World::new(Assumptions::default());
+    // A credential that occurs in the service's words must not hide them.
+    for credential in ["a-legacy-token", "matching"] {
+        let legacy = LegacyAuthToken::new(credential).unwrap();
+        let legacy = world.client.with_legacy_auth_token(legacy);
+        let delete = async |status: StatusCode, body: &str| {
+            let bad_gateway = CannedReply::new(StatusCode::BAD_GATEWAY).body("<html>502</html>");
+            let answer = CannedReply::new(status).body(body.to_owned());
+            let operation = Operation::DeleteServerToken;
+            world.sandbox.respond_next(operation, bad_gateway);
+            world.sandbox.respond_next(operation, answer);
+            legacy
+                .delete_server_token(ServerTokenId::new(1).unwrap())
+                .options(CallOptions::builder().retry(RetryPolicy::default()).build())
+                .send()
+                .await
+        };
+        let own = r#"{"code": 404, "data": {"errMsg": "No matching token was found."}, "meta": {"message": "Not Found Error"}}"#;
+        for (status, body) in [
+            (StatusCode::NOT_FOUND, own),
+            (StatusCode::OK, own),
+            (
+                StatusCode::NOT_FOUND,
+                r#"{"message": "no matching token  was found"}"#,
+            ),
+        ] {
+            let reply = delete(status, body).await.unwrap();
+            assert_eq!(
+                (reply.meta().status, reply.meta().attempts),
+                (status.as_u16(), 2)
+            );
+        }
+        for body in [
+            "",
+            "default backend - 404",
+            "<html>No matching token was found.</html>",
+            "No matching token was found.",
+            "{}",
+            r#"{"code": 404, "message": "no route"}"#,
+            r#"{"code": 404, "data": {}, "meta": {"message": "Not Found Error"}}"#,
+            r#"{"detail": "Not found."}"#,
+        ] {
+            let error = delete(StatusCode::NOT_FOUND, body).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{body}");
+            assert_eq!(error.attempts(), 2, "{body}");
+            assert!(error.may_have_been_applied(), "{body}");
+        }
     }
 }
 

@@ -50,6 +50,18 @@ pub(crate) struct Accepted {
 pub(crate) struct Failed {
     pub(crate) failure: Failure,
     pub(crate) error: Error,
+    /// Whether it is a 404 in which the service itself says that there is no such server token. A proxy's 404 is not.
+    pub(crate) is_no_matching_token: bool,
+}
+
+impl Failed {
+    fn new(failure: Failure, error: Error) -> Self {
+        Self {
+            failure,
+            error,
+            is_no_matching_token: false,
+        }
+    }
 }
 
 impl Attempt<'_> {
@@ -110,10 +122,7 @@ impl Attempt<'_> {
                 "no connection to the service came about",
             )
         };
-        Failed {
-            failure,
-            error: self.error(kind, summary).with_source(source),
-        }
+        Failed::new(failure, self.error(kind, summary).with_source(source))
     }
 
     /// Status first, body second.
@@ -131,17 +140,11 @@ impl Attempt<'_> {
                     let error = self
                         .error(ErrorKind::ReplyTooLarge, "the reply is longer than 1 MiB")
                         .with_meta(meta);
-                    return Err(Failed {
-                        failure: Failure::Unreadable,
-                        error,
-                    });
+                    return Err(Failed::new(Failure::Unreadable, error));
                 }
                 Body::BrokenOff(source) => {
-                    let Failed { failure, error } = self.no_reply(source);
-                    return Err(Failed {
-                        failure,
-                        error: error.with_meta(meta),
-                    });
+                    let Failed { failure, error, .. } = self.no_reply(source);
+                    return Err(Failed::new(failure, error.with_meta(meta)));
                 }
             };
             return if envelope::is_success(&body) {
@@ -208,6 +211,7 @@ impl Attempt<'_> {
             408 | 425 | 500..=599 => reply::wanted_wait(headers, now),
             _ => None,
         };
+        let is_no_matching_token = status == 404 && as_it_came.is_no_matching_token();
         let hint = Hint::of_reply(&Refusal {
             kind,
             status,
@@ -229,6 +233,7 @@ impl Attempt<'_> {
                 wanted_wait,
             },
             error,
+            is_no_matching_token,
         }
     }
 }

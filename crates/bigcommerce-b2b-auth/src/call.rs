@@ -17,7 +17,7 @@ use bigcommerce_b2b_auth_api::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue,
     header::{InvalidHeaderName, USER_AGENT},
 };
 use reqwest::{Request, Response, ResponseBuilderExt as _};
@@ -282,7 +282,7 @@ impl Call {
                 Err(failed) => failed,
             };
             if progress.may_have_been_applied
-                && self.says_already_gone(&failed)
+                && self.is_already_deleted(&failed)
                 && let Some(response) = self.accept_deletion(&mut failed)
             {
                 return Ok(response);
@@ -398,10 +398,10 @@ impl Call {
         result
     }
 
-    /// Whether what was to be deleted is not there any more, which is what was asked for.
-    fn says_already_gone(&self, failed: &Failed) -> bool {
-        self.operation.id == operations::DELETE_AUTH_BACKEND.id
-            && failed.error.status() == Some(StatusCode::NOT_FOUND.as_u16())
+    /// Whether the service says that the token to be deleted does not exist. A 404 of a proxy or of a wrong address says
+    /// nothing about the token.
+    fn is_already_deleted(&self, failed: &Failed) -> bool {
+        self.operation.id == operations::DELETE_AUTH_BACKEND.id && failed.is_no_matching_token
     }
 
     fn wait_before_next(&self, failed: &mut Failed, progress: &mut Progress) -> Option<Duration> {
@@ -587,7 +587,7 @@ impl Call {
         response.body(body).unwrap_or_default().into()
     }
 
-    /// A 404 after an attempt that may have deleted it: it is gone, and the reply that said so is lost.
+    /// The service's own 404 after an attempt that may have deleted the token: that attempt did, and its response was lost.
     fn accept_deletion(&self, failed: &mut Failed) -> Option<Response> {
         Some(self.accept(Accepted {
             body: Bytes::new(),

@@ -17,6 +17,9 @@ use crate::{
 /// The longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 500;
 
+/// What the service answers to the deletion of a server token that does not exist, without the full stop.
+const NO_MATCHING_TOKEN: &str = "No matching token was found";
+
 /// The `code` field of a reply's body: the service writes it as a number or as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -115,6 +118,19 @@ impl Problem {
             reason: None,
             unreadable: Some(unreadable.into()),
         }
+    }
+
+    /// Whether the service says, in its documented words, that there is no such server token. Upper and lower case, spaces
+    /// and the full stop do not matter.
+    pub(crate) fn is_no_matching_token(&self) -> bool {
+        [&self.message, &self.reason]
+            .into_iter()
+            .flatten()
+            .any(|words| {
+                in_one_line(words)
+                    .trim_end_matches(['.', ' '])
+                    .eq_ignore_ascii_case(NO_MATCHING_TOKEN)
+            })
     }
 }
 
@@ -478,6 +494,53 @@ mod tests {
             (r#"{"c\u006fde": 422}"#, false),
         ] {
             assert_eq!(is_success(body.as_bytes()), success, "{body}");
+        }
+    }
+
+    #[test]
+    fn only_the_services_own_words_say_that_a_token_does_not_exist() {
+        let words = "No matching token was found.";
+        for (body, expected) in [
+            (
+                json!({"code": 404, "data": {"errMsg": words}, "meta": {"message": "Not Found Error"}}),
+                true,
+            ),
+            (
+                json!({"code": 404, "data": {}, "meta": {"message": words}}),
+                true,
+            ),
+            (
+                json!({"data": {"errMsg": "x"}, "meta": {"message": words}}),
+                true,
+            ),
+            (json!({"message": " no matching\nTOKEN  was found "}), true),
+            (json!({"detail": "No matching token was found ."}), true),
+            (json!({"code": 404, "message": "no route"}), false),
+            (
+                json!({"code": 404, "data": {"errMsg": "Not Found Error"}}),
+                false,
+            ),
+            (
+                json!({"detail": "No matching token was found for this store"}),
+                false,
+            ),
+            (json!({"data": {"errMsg": {"id": words}}}), false),
+            (json!({"code": 404}), false),
+            (json!(words), false),
+        ] {
+            let problem = read_problem(body.to_string().as_bytes(), &[]);
+            assert_eq!(problem.is_no_matching_token(), expected, "{body}");
+        }
+        for other in [
+            "",
+            "default backend - 404",
+            words,
+            "<html>No matching token was found.</html>",
+        ] {
+            assert!(
+                !read_problem(other.as_bytes(), &[]).is_no_matching_token(),
+                "{other}"
+            );
         }
     }
 

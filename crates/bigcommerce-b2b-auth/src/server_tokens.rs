@@ -61,8 +61,9 @@ impl<C: NamesStore> Client<C> {
 impl Client<LegacyAuthToken> {
     /// Deletes a server-to-server token, by `DELETE /auth/backend`.
     ///
-    /// When an attempt may have deleted the token and its repetition finds none, the call succeeds, with a
-    /// [status](crate::ReplyMeta::status) of 404.
+    /// When an attempt may have deleted the token, and the service answers the retry with "No matching token was found.", the
+    /// call succeeds, with a [status](crate::ReplyMeta::status) of 404. Any other 404, such as a proxy's, is an error whose
+    /// [`may_have_been_applied`](Error::may_have_been_applied) is `true`.
     ///
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind) of a call; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is
