@@ -5,13 +5,19 @@
     reason = "a test that cannot go on ends with a panic"
 )]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use bigcommerce_b2b_auth::{
-    BudgetLimit, Client, CustomerId, Error, ErrorKind, RetryPolicy, StoreAccess,
+    BudgetLimit, CallOptions, Client, CustomerId, Error, ErrorKind, RetryPolicy, StoreAccess,
+    transport::{Operation as Called, Transport, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{CannedReply, Operation, Sandbox, demo};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use tests::{InProcess, PausedClock, render};
+use tests::{Caller, InProcess, PausedClock, render};
 
 const STATUSES: [u16; 8] = [400, 401, 403, 404, 422, 429, 500, 503];
 
@@ -176,4 +182,125 @@ async fn a_message_that_repeats_a_credential_is_cut() {
     assert_eq!(error.message(), Some("bad token [REDACTED]"));
     let shown = render(&error);
     assert!(!shown.contains(demo::ACCESS_TOKEN), "{shown}");
+}
+
+/// Answers every request with this body under the status 200, and counts them.
+#[derive(Debug)]
+struct Always {
+    body: String,
+    requests: AtomicU32,
+}
+
+impl Transport for Always {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let response = http::Response::builder()
+            .header(header::RETRY_AFTER, "0")
+            .body(self.body.clone())
+            .unwrap();
+        Box::pin(async move { Ok(response.into()) })
+    }
+}
+
+/// Makes the call with the default retry policy. The number is how many requests it sent.
+async fn answered_by(operation: Operation, body: &Value) -> (Result<u32, Error>, u32) {
+    let always = Arc::new(Always {
+        body: body.to_string(),
+        requests: AtomicU32::new(0),
+    });
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::clone(&always) as Arc<dyn Transport>)
+        .clock(Arc::new(PausedClock::start()))
+        .budget_limit(BudgetLimit::unlimited())
+        .build()
+        .unwrap();
+    let caller = Caller::new(client, &sandbox());
+    let outcome = caller.call(operation, CallOptions::default()).await;
+    let requests = always.requests.load(Ordering::Relaxed);
+    (outcome.map(|(_, attempts)| attempts), requests)
+}
+
+/// The codes of bodies under the status 200 that state an error, and whether a repetition may help.
+fn codes() -> [(Value, bool); 14] {
+    [
+        (json!(300), false),
+        (json!(400), false),
+        (json!(401), false),
+        (json!(403), false),
+        (json!(404), false),
+        (json!(408), true),
+        (json!(422), false),
+        (json!(425), true),
+        (json!(429), true),
+        (json!("429"), true),
+        (json!(500), true),
+        (json!(501), false),
+        (json!(503), true),
+        (json!("DENIED"), false),
+    ]
+}
+
+const OPAQUE: &str = "opaque-token-0123456789";
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_hand_ends_the_call_whatever_code_the_body_states() {
+    let text = json!({"token": OPAQUE});
+    let list = json!({"token": [OPAQUE]});
+    let listed = json!([{"name": "test", "token": OPAQUE}]);
+    for (operation, data) in [
+        (Operation::Mint, [&list, &text]),
+        (Operation::Login, [&text, &list]),
+        (Operation::Exchange, [&text, &list]),
+        (Operation::CreateServerToken, [&listed, &text]),
+    ] {
+        for data in data {
+            for (code, _) in codes() {
+                let body = json!({"code": code, "data": data, "message": "slow down", "meta": {"message": "API logic error"}});
+                let (outcome, requests) = answered_by(operation, &body).await;
+                assert_eq!((outcome.unwrap(), requests), (1, 1), "{operation:?} {body}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_under_a_success_status_may_have_been_applied_and_no_creation_is_repeated() {
+    for operation in Caller::OPERATIONS {
+        for (code, may_help) in codes() {
+            let body = json!({"code": code, "data": {}, "meta": {"message": "API logic error"}});
+            let (outcome, requests) = answered_by(operation, &body).await;
+            let error = outcome.unwrap_err();
+            let place = format!("{operation:?} {code}");
+            assert!(error.may_have_been_applied(), "{place}");
+            let repeats = may_help && operation != Operation::CreateServerToken;
+            assert_eq!(error.is_retryable(), repeats, "{place}");
+            assert_eq!(requests, if repeats { 4 } else { 1 }, "{place}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_a_refused_body_is_not_shown() {
+    let too_long = OPAQUE.repeat(1024);
+    let unfit = format!("{OPAQUE}\nline");
+    for token in [OPAQUE, &too_long, &unfit] {
+        for data in [
+            json!({"token": token}),
+            json!({"token": [token]}),
+            json!([{"id": 1, "name": "n", "token": token}]),
+            json!({"errMsg": {"token": [token]}, "token": token}),
+            json!({"errMsg": {"accessToken": token}}),
+            json!({"accessToken": [token]}),
+        ] {
+            let message = format!("the token {token} is there");
+            let body = json!({"code": 422, "data": data, "message": message, "meta": {"message": message}});
+            for operation in Caller::OPERATIONS {
+                if let (Err(error), _) = answered_by(operation, &body).await {
+                    let shown = render(&error);
+                    assert!(!shown.contains(OPAQUE), "{operation:?} {data}: {shown}");
+                }
+            }
+        }
+    }
 }

@@ -181,8 +181,7 @@ async fn every_fault_of_every_operation_ends_as_expected() {
                 assert_eq!(cell, expected, "{place}");
                 if let Some(error) = &error {
                     shows_no_secret(&setting, error);
-                    let sent = !matches!(Seen::of(name), Seen::NotSent | Seen::Throttled(_))
-                        && Seen::of(name) != Seen::Final(ErrorKind::Rejected);
+                    let sent = !matches!(Seen::of(name), Seen::NotSent | Seen::Throttled(_));
                     assert_eq!(error.may_have_been_applied(), sent, "{place}");
                     if let Seen::FailedForLong(wait) = Seen::of(name) {
                         assert_eq!(error.retry_after(), Some(wait), "{place}");

@@ -3,10 +3,13 @@
 
 use std::{borrow::Cow, error::Error as StdError, io, time::Duration};
 
-use bigcommerce_b2b_auth_api::{Delivery, Operation, Transport as _, TransportError};
+use bigcommerce_b2b_auth_api::{
+    Delivery, Operation, Transport as _, TransportError, operations, types,
+};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Request, Response};
+use serde::de::DeserializeOwned;
 use tracing::Span;
 
 use crate::{
@@ -14,14 +17,19 @@ use crate::{
     client::Shared,
     deadline::in_time,
     envelope::{self, BodyCode, Problem},
+    error::Malformed,
     hint::Refusal,
     reply,
     retry::Failure,
-    watch,
+    secret_provider::header_safe,
+    server_tokens, token, watch,
 };
 
 /// The longest reply body that is read. A page of 250 server tokens is a tenth of it.
 const LONGEST_BODY: usize = 1024 * 1024;
+
+/// The longest token that is taken, in bytes.
+const LONGEST_TOKEN: usize = 16 * 1024;
 
 /// An attempt that is about to be made.
 #[derive(Debug)]
@@ -147,7 +155,8 @@ impl Attempt<'_> {
                     return Err(Failed::new(failure, error.with_meta(meta)));
                 }
             };
-            return if envelope::is_success(&body) {
+            // A token in hand ends the call, whatever else the body says: another attempt would only make another token.
+            return if envelope::is_success(&body) || holds_token(self.operation, &body) {
                 Ok(Accepted { body, meta })
             } else {
                 Err(self.refused(status, headers, Ok(&body), meta))
@@ -170,7 +179,8 @@ impl Attempt<'_> {
         body: Result<&[u8], &str>,
         meta: ReplyMeta,
     ) -> Failed {
-        let secrets: Vec<_> = self.secrets.iter().chain(self.token).cloned().collect();
+        let mut secrets: Vec<_> = self.secrets.iter().chain(self.token).cloned().collect();
+        secrets.extend(envelope::tokens_in(body.unwrap_or_default()));
         let (problem, as_it_came) = match body {
             // The hint goes by the words as they came: a password may well occur in them, and be taken out of the message.
             Ok(body) => (
@@ -183,7 +193,8 @@ impl Attempt<'_> {
             ),
         };
         // Under a success status, the code in the body is the status that was meant.
-        let status = if status.is_success() {
+        let under_success = status.is_success();
+        let status = if under_success {
             as_it_came
                 .code
                 .as_ref()
@@ -230,12 +241,48 @@ impl Attempt<'_> {
         Failed {
             failure: Failure::Refused {
                 status,
+                under_success,
                 wanted_wait,
             },
             error,
             is_no_matching_token,
         }
     }
+}
+
+/// Whether the body of a success status holds a token that the caller can use. It has to be where the operation returns it,
+/// in one of the shapes that are read there. For an operation that makes no token the answer is no.
+fn holds_token(operation: &Operation, body: &[u8]) -> bool {
+    fn read<T: DeserializeOwned>(
+        body: &[u8],
+        token: fn(T) -> Result<Secret, Malformed>,
+    ) -> Option<Secret> {
+        token(serde_json::from_slice(body).ok()?).ok()
+    }
+
+    let token = if operation.id == operations::POST_AUTH_CUSTOMERS_STOREFRONT.id {
+        read(
+            body,
+            |reply: types::PostAuthCustomersStorefrontResponse200| token::first(reply.data.token),
+        )
+    } else if operation.id == operations::POST_AUTH_CUSTOMER.id {
+        read(body, |reply: types::PostAuthCustomerResponse200| {
+            token::first(reply.data.token)
+        })
+    } else if operation.id == operations::GET_AUTH_STOREFRONT.id {
+        read(body, |reply: types::GetAuthStorefrontResponse200| {
+            token::first(reply.data.token)
+        })
+    } else if operation.id == operations::POST_AUTH_BACKEND.id {
+        read(body, |reply: types::PostAuthBackendResponse200| {
+            server_tokens::created(reply.data).map(|created| created.token)
+        })
+    } else {
+        None
+    };
+    token.is_some_and(|token| {
+        token.expose_secret().len() <= LONGEST_TOKEN && header_safe(token, "token").is_ok()
+    })
 }
 
 /// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls
@@ -311,6 +358,80 @@ impl Body {
                 Ok(None) => return Self::Whole(joined.freeze()),
                 Err(error) => return Self::BrokenOff(error.into()),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_in_hand_where_and_as_the_operation_returns_it() {
+        let longest = "x".repeat(LONGEST_TOKEN);
+        let too_long = "x".repeat(LONGEST_TOKEN + 1);
+        let storefront = [
+            operations::POST_AUTH_CUSTOMERS_STOREFRONT,
+            operations::POST_AUTH_CUSTOMER,
+            operations::GET_AUTH_STOREFRONT,
+        ];
+        let create = [operations::POST_AUTH_BACKEND];
+        let neither = [
+            operations::GET_BACKEND_TOKENS,
+            operations::DELETE_AUTH_BACKEND,
+        ];
+        let holds = |operation: &Operation, data: &Value| {
+            let body = json!({"code": 429, "data": data, "meta": {"message": "no"}});
+            holds_token(operation, body.to_string().as_bytes())
+        };
+        for (data, by_storefront, by_create) in [
+            (json!({"token": "abc"}), true, true),
+            (json!({"token": longest}), true, true),
+            (json!({"token": ["abc"]}), true, false),
+            (json!({"token": ["abc", "def"]}), true, false),
+            (json!({"name": "n", "token": "abc"}), true, true),
+            (json!([{"token": "abc"}]), false, true),
+            (
+                json!([{"name": "n", "token": "abc"}, {"token": "def"}]),
+                false,
+                true,
+            ),
+            (json!({"token": ""}), false, false),
+            (json!({"token": [""]}), false, false),
+            (json!({"token": []}), false, false),
+            (json!([]), false, false),
+            (json!({"token": "line\nbreak"}), false, false),
+            (json!({"token": " abc"}), false, false),
+            (json!({"token": "\u{e9}"}), false, false),
+            (json!({"token": too_long}), false, false),
+            (json!({"token": 7}), false, false),
+            (json!({"token": null}), false, false),
+            (json!({"errMsg": "abc"}), false, false),
+            (json!("abc"), false, false),
+            (json!(null), false, false),
+        ] {
+            for operation in &storefront {
+                assert_eq!(
+                    holds(operation, &data),
+                    by_storefront,
+                    "{operation:?} {data}"
+                );
+            }
+            for operation in &create {
+                assert_eq!(holds(operation, &data), by_create, "{operation:?} {data}");
+            }
+            for operation in &neither {
+                assert!(!holds(operation, &data), "{operation:?} {data}");
+            }
+        }
+        assert_eq!(
+            operations::ALL.len(),
+            storefront.len() + create.len() + neither.len()
+        );
+        for body in ["", "abc", "{", r#"{"token": "abc"}"#] {
+            assert!(!holds_token(&storefront[0], body.as_bytes()), "{body}");
         }
     }
 }

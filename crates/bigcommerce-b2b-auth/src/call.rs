@@ -709,6 +709,7 @@ fn outcome(result: &Result<Accepted, Failed>) -> PermitOutcome {
             Failure::Refused {
                 status: 429,
                 wanted_wait,
+                ..
             },
             Some(reading),
         ) => PermitOutcome::Refused {

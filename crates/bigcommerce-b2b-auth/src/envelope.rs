@@ -17,6 +17,9 @@ use crate::{
 /// The longest message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 500;
 
+/// What is shorter than this, in bytes, is a word of a message about a token rather than a token.
+const SHORTEST_TOKEN: usize = 20;
+
 /// What the service answers to the deletion of a server token that does not exist, without the full stop.
 const NO_MATCHING_TOKEN: &str = "No matching token was found";
 
@@ -249,6 +252,39 @@ pub(crate) fn read_problem(body: &[u8], secrets: &[Secret]) -> Problem {
             reason: None,
             unreadable: None,
         },
+    }
+}
+
+/// The tokens in a body that is refused: no message of the error may repeat one.
+pub(crate) fn tokens_in(body: &[u8]) -> Vec<Secret> {
+    let mut tokens = Vec::new();
+    if let Ok(json) = serde_json::from_slice::<Value>(body) {
+        collect_tokens(&json, "", &mut tokens);
+    }
+    tokens
+}
+
+/// Collects the texts that are tokens by the name of their field. In a field that is only named after a token, such as
+/// `accessToken`, long words are tokens: the rest may be a message about it.
+fn collect_tokens(json: &Value, field: &str, tokens: &mut Vec<Secret>) {
+    match json {
+        Value::String(text) => {
+            let name = field.to_ascii_lowercase();
+            if name == "token" {
+                tokens.push(Secret::from(text.as_str()));
+            } else if name.contains("token") || name.contains("jwt") {
+                let words = text.split_whitespace();
+                let long = words.filter(|word| word.len() >= SHORTEST_TOKEN);
+                tokens.extend(long.map(Secret::from));
+            }
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_tokens(item, field, tokens)),
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(field, value)| collect_tokens(value, field, tokens)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -599,6 +635,49 @@ mod tests {
         // A code stays one, whatever the password.
         let problem = read_problem(br#"{"code": 401, "detail": "no"}"#, &[Secret::from("401")]);
         assert_eq!(problem.code, Some(BodyCode::Number(401)));
+    }
+
+    #[test]
+    fn the_tokens_in_a_refused_body_are_found_and_messages_about_them_are_not() {
+        let opaque = "0123456789abcdefghij";
+        for (body, expected) in [
+            (json!({"data": {"token": "abc"}}), vec!["abc"]),
+            (
+                json!({"data": {"token": ["abc", "line\nbreak"]}}),
+                vec!["abc", "line\nbreak"],
+            ),
+            (
+                json!({"data": [{"name": "n", "token": "abc"}, {"token": "d"}]}),
+                vec!["abc", "d"],
+            ),
+            (json!({"data": {"errMsg": {"Token": "abc"}}}), vec!["abc"]),
+            (json!({"token": "abc"}), vec!["abc"]),
+            (json!({"data": {"accessToken": opaque}}), vec![opaque]),
+            (json!({"data": {"jwt": [opaque]}}), vec![opaque]),
+            (
+                json!({"data": {"customerAccessToken": ["This field is required."]}}),
+                vec![],
+            ),
+            (
+                json!({"data": {"accessToken": format!("not {opaque}\n!")}}),
+                vec![opaque],
+            ),
+            (
+                json!({"data": {"customerAccessToken": ["Invalid"]}}),
+                vec![],
+            ),
+            (
+                json!({"data": {"name": opaque}, "meta": {"message": opaque}}),
+                vec![],
+            ),
+            (json!({"data": {"token": 7}}), vec![]),
+            (json!("abc"), vec![]),
+        ] {
+            let found = tokens_in(body.to_string().as_bytes());
+            let found: Vec<_> = found.iter().map(Secret::expose_secret).collect();
+            assert_eq!(found, expected, "{body}");
+        }
+        assert!(tokens_in(b"{\"token\": \"abc").is_empty());
     }
 
     #[test]

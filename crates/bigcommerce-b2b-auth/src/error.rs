@@ -269,8 +269,8 @@ impl Error {
     }
 
     /// Whether the service may have done what was asked although the call failed: when an attempt broke off after it was
-    /// sent, on a 408, a redirect or a 5xx, and when a success could not be read. `false` says that the service refused each
-    /// attempt, or that it was not sent.
+    /// sent, on a 408, a redirect or a 5xx, when the body of a success status states an error, and when a success could not be
+    /// read. `false` says that the service refused each attempt, or that it was not sent.
     #[must_use]
     pub fn may_have_been_applied(&self) -> bool {
         self.0.may_have_been_applied

@@ -18,9 +18,10 @@ use crate::watch::RetryCause;
 /// | what happened | creating a server token | everything else |
 /// |---|---|---|
 /// | no connection, so that nothing was sent (but for a certificate that is refused) | repeated | repeated |
-/// | 429, or 425: the request was not taken | repeated | repeated |
+/// | the status 429 or 425: the request was not taken | repeated | repeated |
 /// | the connection broke or time ran out after something was sent | not repeated | repeated |
-/// | 408 and 5xx (but 501 and 505), as a status or as the code in the body of a success | not repeated | repeated |
+/// | the status 408 or 5xx (but 501 and 505) | not repeated | repeated |
+/// | any of these statuses as the code in the body of a success | not repeated | repeated |
 /// | anything else | not repeated | not repeated |
 ///
 /// Where the service names a time, by `Retry-After`, `X-Retry-After` or, with a 429, its budget headers, the longest of
@@ -271,6 +272,8 @@ pub(crate) enum Failure {
     /// The service said no, with this status (or this code in the body of a success).
     Refused {
         status: u16,
+        /// Whether the body said so under the HTTP status of a success, which says the opposite.
+        under_success: bool,
         wanted_wait: Option<Duration>,
     },
 }
@@ -283,7 +286,11 @@ impl Failure {
             Self::Untrusted => false,
             Self::Unreadable => true,
             // A redirect may be the answer to something that was done, and a 408 is a proxy's guess.
-            Self::Refused { status, .. } => matches!(status, 300..=399 | 408 | 500..),
+            Self::Refused {
+                status,
+                under_success,
+                ..
+            } => under_success || matches!(status, 300..=399 | 408 | 500..),
         }
     }
 
@@ -370,7 +377,16 @@ mod tests {
     fn refused(status: u16, wait: Option<u64>) -> Failure {
         Failure::Refused {
             status,
+            under_success: false,
             wanted_wait: wait.map(Duration::from_secs),
+        }
+    }
+
+    fn refused_under_success(code: u16) -> Failure {
+        Failure::Refused {
+            status: code,
+            under_success: true,
+            wanted_wait: None,
         }
     }
 
@@ -429,6 +445,11 @@ mod tests {
             (refused(505, None), false, false),
             (refused(507, None), false, true),
             (refused(599, None), false, true),
+            (refused_under_success(400), false, false),
+            (refused_under_success(425), false, true),
+            (refused_under_success(429), false, true),
+            (refused_under_success(501), false, false),
+            (refused_under_success(503), false, true),
         ] {
             assert_eq!(failure.is_retryable(CREATE), of_create, "{failure:?}");
             assert_eq!(failure.is_retryable(MINT), of_mint, "{failure:?}");
@@ -451,6 +472,10 @@ mod tests {
             (refused(408, None), true),
             (refused(429, None), false),
             (refused(500, None), true),
+            (refused_under_success(400), true),
+            (refused_under_success(403), true),
+            (refused_under_success(429), true),
+            (refused_under_success(500), true),
         ] {
             assert_eq!(failure.may_have_been_applied(), applied, "{failure:?}");
         }

@@ -301,7 +301,9 @@ impl Client<LegacyAuthToken> {
 }
 
 /// The document says a list; a client once met the bare object.
-fn created(data: types::PostAuthBackendResponse200Data) -> Result<CreatedServerToken, Malformed> {
+pub(crate) fn created(
+    data: types::PostAuthBackendResponse200Data,
+) -> Result<CreatedServerToken, Malformed> {
     let first = match data {
         types::PostAuthBackendResponse200Data::One(token) => Some(token),
         types::PostAuthBackendResponse200Data::Many(tokens) => tokens.into_iter().next(),
