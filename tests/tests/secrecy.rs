@@ -308,6 +308,8 @@ async fn call_data_apis(client: &Client, heard: &Heard) -> Vec<String> {
             http::Response::builder()
                 .status(status)
                 .header("content-type", "application/json")
+                .header("x-request-id", &token)
+                .header("trace-id", format!("of {token}"))
                 .body(axum::body::Body::from(body))
                 .unwrap()
         }
@@ -343,6 +345,10 @@ async fn call_data_apis(client: &Client, heard: &Heard) -> Vec<String> {
     ));
     let reply = api("graphql").graphql(customer, "{ company }").send().await;
     heard.debug(&reply);
+    let reply = reply.unwrap();
+    heard.debug(reply.meta());
+    heard.debug(&reply.errors()[0].message);
+    heard.note(render(&reply.into_data::<u8>().unwrap_err()));
     let error = api("elsewhere")
         .graphql(customer, "{ company }")
         .send()
@@ -483,7 +489,11 @@ async fn fail_everything(client: &Client, sandbox: &RunningSandbox, heard: &Hear
                 StatusCode::OK,
             ] {
                 let text = format!("no such thing as {secret}, {secret}");
-                sandbox.respond_next(operation, CannedReply::error(status, *shape, text.clone()));
+                let echo = http::HeaderValue::try_from(format!("of-{secret}")).unwrap();
+                let reply = CannedReply::error(status, *shape, text)
+                    .header(http::HeaderName::from_static("x-request-id"), echo.clone())
+                    .header(http::HeaderName::from_static("trace-id"), echo);
+                sandbox.respond_next(operation, reply);
                 match caller.call(operation, CallOptions::default()).await {
                     Ok(_) => {}
                     Err(error) => show(&error),

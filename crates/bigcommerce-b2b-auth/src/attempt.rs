@@ -94,12 +94,24 @@ impl Attempt<'_> {
             Ok(Err(error)) | Err(error) => Body::BrokenOff(error),
         };
         let (status, headers) = head.unwrap_or_default();
-        let meta = ReplyMeta::read(status.as_u16(), &headers, self.number, requested_at);
+        let secrets = self.secrets();
+        let meta = ReplyMeta::read(
+            status.as_u16(),
+            &headers,
+            self.number,
+            requested_at,
+            &secrets,
+        );
         self.classify(status, &headers, body, meta)
     }
 
     fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
         Error::of_call(self.operation.id, kind, summary)
+    }
+
+    /// What nothing that is shown may repeat.
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.iter().chain(self.token).cloned().collect()
     }
 
     fn no_reply(&self, error: TransportError) -> Failed {
@@ -179,7 +191,7 @@ impl Attempt<'_> {
         body: Result<&[u8], &str>,
         meta: ReplyMeta,
     ) -> Failed {
-        let mut secrets: Vec<_> = self.secrets.iter().chain(self.token).cloned().collect();
+        let mut secrets = self.secrets();
         secrets.extend(envelope::tokens_in(body.unwrap_or_default()));
         let (problem, as_it_came) = match body {
             // The hint goes by the words as they came: a password may well occur in them, and be taken out of the message.

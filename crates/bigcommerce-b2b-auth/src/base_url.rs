@@ -35,6 +35,14 @@ pub(crate) struct BaseUrl {
 }
 
 impl BaseUrl {
+    /// Scheme, host and port, such as `https://api-b2b.bigcommerce.com`.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn origin(&self) -> String {
+        Url::parse(&self.prefix)
+            .map(|url| url.origin().ascii_serialization())
+            .unwrap_or_default()
+    }
+
     /// Reads what a person configured.
     pub(crate) fn parse(text: &str, allow_insecure_http: bool) -> Result<Self, Error> {
         let url = Url::parse(text.trim()).map_err(|_| {

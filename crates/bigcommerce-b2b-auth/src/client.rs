@@ -325,6 +325,12 @@ impl<C: Credentials> Client<C> {
         &self.shared.base_url.prefix
     }
 
+    /// Where the client's requests go.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn base(&self) -> &BaseUrl {
+        &self.shared.base_url
+    }
+
     /// How long a call may take by default.
     #[cfg(feature = "tokens")]
     pub(crate) fn default_deadline(&self) -> Duration {
@@ -363,6 +369,17 @@ impl<C: Credentials> Client<C> {
             secrets,
             effort,
         )
+    }
+}
+
+#[cfg(feature = "tokens")]
+impl<C: Credentials> Client<C> {
+    /// The token that the client authenticates with, if it stays the same.
+    pub(crate) fn fixed_token(&self) -> Option<&Secret> {
+        match self.credentials.token() {
+            Some((_, crate::credentials::Token::Fixed(token))) => Some(token),
+            _ => None,
+        }
     }
 }
 

@@ -232,7 +232,7 @@ pub(crate) fn read_problem(body: &[u8], secrets: &[Secret]) -> Problem {
     };
     redact_json(&mut json, secrets);
     // What is joined from several texts may hold a secret that none of them holds.
-    let shown = |text: String| one_line(&redact(&text, secrets));
+    let shown = |text: String| shown(&text, secrets);
     let code = json.get("code").and_then(BodyCode::read);
     let reason = reason(&json).map(shown);
     let message = complaint(&json)
@@ -286,6 +286,11 @@ fn collect_tokens(json: &Value, field: &str, tokens: &mut Vec<Secret>) {
             .for_each(|(field, value)| collect_tokens(value, field, tokens)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// A text of the service as it is shown: without the call's secrets, in one line, and no longer than a message.
+pub(crate) fn shown(text: &str, secrets: &[Secret]) -> String {
+    one_line(&redact(text, secrets))
 }
 
 fn redact_json(json: &mut Value, secrets: &[Secret]) {

@@ -427,7 +427,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-request-id", "request-1".parse().unwrap());
         headers.insert("trace-id", "trace-1".parse().unwrap());
-        ReplyMeta::read(status, &headers, 1, SystemTime::UNIX_EPOCH)
+        ReplyMeta::read(status, &headers, 1, SystemTime::UNIX_EPOCH, &[])
     }
 
     fn plain() -> Error {

@@ -248,8 +248,8 @@ fn reply_meta(mut headers: HeaderMap, now: SystemTime) {
     for name in ["set-cookie", "authorization", "x-auth-token"] {
         headers.append(name, HeaderValue::from_static(UNSAID));
     }
-    let meta = ReplyMeta::read(429, &headers, 3, now);
-    assert_eq!(meta, ReplyMeta::read(429, &headers, 3, now));
+    let meta = ReplyMeta::read(429, &headers, 3, now, &[]);
+    assert_eq!(meta, ReplyMeta::read(429, &headers, 3, now, &[]));
     assert_eq!(
         (meta.status, meta.attempts, meta.requested_at),
         (429, 3, now)
@@ -299,7 +299,7 @@ fn reply_meta(mut headers: HeaderMap, now: SystemTime) {
             format!("{} s", resets_after.as_secs_f64()),
         );
     }
-    let again = ReplyMeta::read(200, &written, 1, now).budget;
+    let again = ReplyMeta::read(200, &written, 1, now, &[]).budget;
     assert_eq!(again, budget, "{written:?}");
     slow_budget(&headers, &budget);
 }

@@ -7,6 +7,8 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::{Secret, redact::redact};
+
 /// A value and the reply that brought it. Dereferences to the value.
 #[derive(Debug, Clone)]
 pub struct Reply<T> {
@@ -52,7 +54,8 @@ impl<T> Deref for Reply<T> {
 pub struct ReplyMeta {
     /// The HTTP status.
     pub status: u16,
-    /// `X-Request-Id`: what the vendor's support asks for.
+    /// `X-Request-Id`: what the vendor's support asks for. Cut to 128 characters; secrets of the call are replaced by
+    /// `[REDACTED]`, here and in `trace_id`.
     pub request_id: Option<String>,
     /// `Trace-Id`.
     pub trace_id: Option<String>,
@@ -74,6 +77,7 @@ impl ReplyMeta {
         headers: &HeaderMap,
         attempts: u32,
         requested_at: SystemTime,
+        secrets: &[Secret],
     ) -> Self {
         let mut meta = Self {
             status,
@@ -91,9 +95,11 @@ impl ReplyMeta {
             let text = || value.to_str().ok();
             match name.as_str() {
                 "x-request-id" => {
-                    meta.request_id = meta.request_id.or_else(|| identifier(text()?));
+                    meta.request_id = meta.request_id.or_else(|| identifier(text()?, secrets));
                 }
-                "trace-id" => meta.trace_id = meta.trace_id.or_else(|| identifier(text()?)),
+                "trace-id" => {
+                    meta.trace_id = meta.trace_id.or_else(|| identifier(text()?, secrets));
+                }
                 "date" => meta.date = meta.date.or_else(|| http_date(text()?)),
                 "x-envoy-upstream-service-time" => {
                     let millis = || text()?.trim().parse().ok().map(Duration::from_millis);
@@ -208,19 +214,16 @@ fn http_date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok()
 }
 
-/// An identifier goes into messages and logs: it is cut to what an identifier looks like.
-fn identifier(text: &str) -> Option<String> {
+/// An identifier goes into messages and logs: it is redacted, and cut to what an identifier looks like.
+fn identifier(text: &str, secrets: &[Secret]) -> Option<String> {
     const LONGEST_IDENTIFIER: usize = 128;
-    // Nothing is to be cut from nearly all of them.
-    let id = if text.len() <= LONGEST_IDENTIFIER && text.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        text.to_owned()
-    } else {
-        text.chars()
-            .filter(char::is_ascii_graphic)
-            .take(LONGEST_IDENTIFIER)
-            .collect()
+    let graphic = |text: &str, most| -> String {
+        let graphic = text.chars().filter(char::is_ascii_graphic);
+        graphic.take(most).collect()
     };
+    // A secret is looked for while it is whole, and once more where a space divided it.
+    let id = graphic(&redact(text, secrets), usize::MAX);
+    let id = graphic(&redact(&id, secrets), LONGEST_IDENTIFIER);
     (!id.is_empty()).then_some(id)
 }
 
@@ -462,8 +465,29 @@ mod tests {
             &headers(&[("x-request-id", &long), ("trace-id", "a b")]),
             1,
             SystemTime::UNIX_EPOCH,
+            &[],
         );
         assert_eq!(meta.request_id.map(|id| id.len()), Some(128));
         assert_eq!(meta.trace_id.as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn identifiers_show_no_secret_of_the_call() {
+        let secrets = ["correct-horse".into()];
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln";
+        // Where it is cut, half of a secret would be left.
+        let cut = format!("{}correct-horse", "a".repeat(120));
+        for (value, expected) in [
+            ("of-correct-horse-7", "of-[REDACTED]-7"),
+            ("correct- horse", "[REDACTED]"),
+            (jwt, "[REDACTED]"),
+            (&cut, &format!("{}[REDACTE", "a".repeat(120))),
+        ] {
+            let set = headers(&[("x-request-id", value), ("trace-id", value)]);
+            let meta = ReplyMeta::read(200, &set, 1, SystemTime::UNIX_EPOCH, &secrets);
+            assert_eq!(meta.request_id.as_deref(), Some(expected));
+            assert_eq!(meta.trace_id.as_deref(), Some(expected));
+            assert!(!format!("{meta:?}").contains("horse"), "{meta:?}");
+        }
     }
 }

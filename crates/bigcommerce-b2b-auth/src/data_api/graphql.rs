@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::rejection;
-use crate::{Error, ErrorKind, ReplyMeta};
+use crate::{Error, ErrorKind, ReplyMeta, Secret, envelope};
 
 /// A reply of the storefront's GraphQL API.
 ///
@@ -24,16 +24,17 @@ pub struct GraphqlReply {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GraphqlError {
-    /// What the API says of it.
+    /// What the API says of it, in one line of at most 500 characters. Secrets of the call are replaced by `[REDACTED]`.
     pub message: String,
-    /// `extensions.code`, a number or a text, if there is one.
+    /// `extensions.code`, a number or a text, if there is one. A text is cut and redacted like the message.
     pub code: Option<Value>,
     /// Where in the data it happened: names of fields and numbers of elements.
     pub path: Vec<Value>,
 }
 
 impl GraphqlReply {
-    pub(super) fn read(body: &[u8], meta: ReplyMeta) -> Result<Self, Error> {
+    /// Reads a body. `secrets` are what no text of it may show.
+    pub(super) fn read(body: &[u8], meta: ReplyMeta, secrets: &[Secret]) -> Result<Self, Error> {
         let malformed = |what: &'static str, meta| {
             Error::of_data_api(ErrorKind::UnexpectedReply, what)
                 .maybe_applied(true)
@@ -47,7 +48,10 @@ impl GraphqlReply {
         };
         let data = fields.remove("data").filter(|data| !data.is_null());
         let errors = match fields.remove("errors") {
-            Some(Value::Array(errors)) => errors.into_iter().map(GraphqlError::read).collect(),
+            Some(Value::Array(errors)) => errors
+                .into_iter()
+                .map(|error| GraphqlError::read(error, secrets))
+                .collect(),
             _ => Vec::new(),
         };
         if data.is_none() && errors.is_empty() {
@@ -117,9 +121,8 @@ impl GraphqlReply {
             } else {
                 (ErrorKind::Rejected, "the storefront API reported an error")
             };
-            let message = crate::redact::in_one_line(&shown.message);
             return Err(Error::of_data_api(kind, summary)
-                .with_message(None, Some(message), None)
+                .with_message(None, Some(shown.message.clone()), None)
                 .with_meta(self.meta));
         }
         serde_json::from_value(self.data.unwrap_or_default()).map_err(|_| {
@@ -151,7 +154,7 @@ impl GraphqlError {
         })
     }
 
-    fn read(error: Value) -> Self {
+    fn read(error: Value, secrets: &[Secret]) -> Self {
         let Value::Object(mut fields) = error else {
             return Self {
                 message: "an error of an unknown form".to_owned(),
@@ -160,11 +163,16 @@ impl GraphqlError {
             };
         };
         let message = match fields.remove("message") {
-            Some(Value::String(message)) => message,
+            Some(Value::String(message)) => envelope::shown(&message, secrets),
             _ => "an error without a message".to_owned(),
         };
         let code = match fields.remove("extensions") {
-            Some(Value::Object(mut extensions)) => extensions.remove("code"),
+            Some(Value::Object(mut extensions)) => {
+                extensions.remove("code").map(|code| match code {
+                    Value::String(code) => Value::String(envelope::shown(&code, secrets)),
+                    code => code,
+                })
+            }
             _ => None,
         };
         let path = match fields.remove("path") {
@@ -191,8 +199,13 @@ impl fmt::Debug for GraphqlReply {
 
 impl fmt::Debug for GraphqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of what is neither a number nor a text nothing is known.
+        let code = self
+            .code
+            .as_ref()
+            .filter(|code| code.is_number() || code.is_string());
         f.debug_struct("GraphqlError")
-            .field("code", &self.code)
+            .field("code", &code)
             .finish_non_exhaustive()
     }
 }
@@ -208,8 +221,8 @@ mod tests {
 
     fn read(body: &Value) -> Result<GraphqlReply, Error> {
         let headers = http::HeaderMap::new();
-        let meta = ReplyMeta::read(200, &headers, 1, SystemTime::UNIX_EPOCH);
-        GraphqlReply::read(body.to_string().as_bytes(), meta)
+        let meta = ReplyMeta::read(200, &headers, 1, SystemTime::UNIX_EPOCH, &[]);
+        GraphqlReply::read(body.to_string().as_bytes(), meta, &["hunter2".into()])
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -251,7 +264,7 @@ mod tests {
         let [first, second, third] = reply.errors() else {
             panic!("three");
         };
-        assert_eq!(first.message, "no\nname");
+        assert_eq!(first.message, "no name");
         assert_eq!(first.code, Some(json!(40301)));
         assert_eq!(first.path, [json!("company"), json!(0), json!("name")]);
         assert_eq!(second.code, Some(json!("LATE")));
@@ -307,6 +320,33 @@ mod tests {
         }
         let bare = read(&json!({"errors": [{"message": "Invalid User Access"}]})).unwrap();
         assert!(!bare.is_forbidden());
+    }
+
+    #[test]
+    fn errors_show_no_secret_and_have_an_end() {
+        let long = "x".repeat(1_000_000);
+        let told = read(&json!({"errors": [
+            {"message": "hunter2\nis not yours", "extensions": {"code": "OF hunter2"}},
+            {"message": long, "extensions": {"code": long}},
+            {"message": "odd", "extensions": {"code": {"token": "hunter2", "why": long}}},
+        ]}))
+        .unwrap();
+        let [first, second, _] = told.errors() else {
+            panic!("three");
+        };
+        assert_eq!(first.message, "[REDACTED] is not yours");
+        assert_eq!(first.code, Some(json!("OF [REDACTED]")));
+        assert_eq!(second.message.chars().count(), 500);
+        let error = told.clone().into_data::<Company>().unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let shown = format!("{told:?} {error} {error:?} {source:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.len() < 3_000, "{}", shown.len());
+
+        let told = read(&json!({"errors": [{"message": long}]})).unwrap();
+        let error = told.into_data::<Company>().unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.len() < 2_000, "{}", shown.len());
     }
 
     #[test]

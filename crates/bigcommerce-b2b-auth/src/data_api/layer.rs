@@ -47,11 +47,14 @@ use crate::{StorefrontTokens, TokenRequest};
 /// #     Ok::<_, Infallible>(Response::new(String::from("{}")))
 /// # });
 /// let tokens = StorefrontTokens::builder().client(client).build();
+/// let origins = AllowedOrigins::of_tokens(&tokens); // where the client is: production, or a sandbox
 /// let service = ServiceBuilder::new()
-///     .layer(TokenLayer::new(tokens, AllowedOrigins::bigcommerce()))
+///     .layer(TokenLayer::new(tokens, origins))
 ///     .service(http_client); // whatever sends `http` requests
 ///
-/// let request = Request::post("https://api-b2b.bigcommerce.com/graphql")
+/// let url = "https://api-b2b.bigcommerce.com/graphql";
+/// # let url = format!("http://{}/graphql", sandbox.address());
+/// let request = Request::post(url)
 ///     .extension(TokenRequest::new(CustomerId::new(demo::CUSTOMER_ID)?))
 ///     .body(String::from(r#"{"query": "{ __typename }"}"#))?;
 /// let reply = service.oneshot(request).await?;

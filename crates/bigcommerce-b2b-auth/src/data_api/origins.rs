@@ -5,7 +5,7 @@ use std::fmt;
 use http::Uri;
 use url::{Host, Url};
 
-use crate::{Error, base_url};
+use crate::{Error, StorefrontTokens, base_url};
 
 /// The origins that tokens are sent to: scheme, host and port of each.
 ///
@@ -30,7 +30,8 @@ struct Origin {
 }
 
 impl AllowedOrigins {
-    /// `https://api-b2b.bigcommerce.com`, where the vendor's storefront GraphQL API is.
+    /// `https://api-b2b.bigcommerce.com`, where the vendor's storefront GraphQL API is. [`of_tokens`](Self::of_tokens) is where
+    /// the client of the tokens is, which may be a sandbox.
     #[must_use]
     pub fn bigcommerce() -> Self {
         Self(vec![Origin {
@@ -40,13 +41,27 @@ impl AllowedOrigins {
         }])
     }
 
+    /// The origin of the client that fetches these tokens: scheme, host and port of its base URL. A client of a sandbox or a
+    /// staging host has its tokens sent there, and not to production.
+    ///
+    /// It is plain http exactly where the client's base URL is.
+    #[must_use]
+    pub fn of_tokens(tokens: &StorefrontTokens) -> Self {
+        let base = tokens.client().base();
+        Self(vec![Origin {
+            is_https: base.is_https,
+            host: base.host.trim_end_matches('.').to_owned(),
+            port: base.port,
+        }])
+    }
+
     /// This origin alone, such as `https://gateway.shop.example`. A path is not part of it.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for what is no such address, and for plain http to a host
     /// that is not loopback.
     pub fn only(origin: &str) -> Result<Self, Error> {
-        Origin::read(origin).map(|origin| Self(vec![origin]))
+        Origin::read(origin, &[]).map(|origin| Self(vec![origin]))
     }
 
     /// This origin as well.
@@ -54,8 +69,13 @@ impl AllowedOrigins {
     /// # Errors
     /// As for [`only`](Self::only).
     pub fn and(mut self, origin: &str) -> Result<Self, Error> {
-        self.0.push(Origin::read(origin)?);
+        self.0.push(Origin::read(origin, &[])?);
         Ok(self)
+    }
+
+    /// Another origin alone. Plain http to what is not loopback has to be among these already.
+    pub(super) fn instead(&self, origin: &str) -> Result<Self, Error> {
+        Origin::read(origin, &self.0).map(|origin| Self(vec![origin]))
     }
 
     /// All of these as well.
@@ -112,7 +132,8 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    fn read(text: &str) -> Result<Self, Error> {
+    /// Reads an address. `known` may be plain http, wherever they are.
+    fn read(text: &str, known: &[Self]) -> Result<Self, Error> {
         let url = Url::parse(text.trim()).map_err(|_| {
             Error::configuration(
                 "the origin is not an absolute URL: write it with its scheme, such as https://api-b2b.bigcommerce.com",
@@ -126,7 +147,7 @@ impl Origin {
         let origin = Self::of(&url).ok_or_else(|| {
             Error::configuration("the origin is neither https:// nor http://, or names no host")
         })?;
-        if !origin.is_https && !base_url::is_loopback(&url) {
+        if !origin.is_https && !base_url::is_loopback(&url) && !known.contains(&origin) {
             return Err(Error::configuration(
                 "the origin is plain http to a host that is not loopback, which would send tokens in the clear: use https",
             ));

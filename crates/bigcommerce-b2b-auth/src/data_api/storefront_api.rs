@@ -93,7 +93,9 @@ impl StorefrontApi {
     fn from_parts(
         /// Where the tokens come from.
         tokens: StorefrontTokens,
-        /// Where the APIs are: `https://api-b2b.bigcommerce.com` if unset. Tokens go there.
+        /// Where the APIs are, and where tokens go: the origin (scheme, host and port) of the client's base URL if unset,
+        /// which is `https://api-b2b.bigcommerce.com` unless the client was given another one. Plain http is for loopback,
+        /// and for the client's own origin.
         #[builder(into)]
         base_url: Option<String>,
         /// Where tokens may go besides.
@@ -118,8 +120,9 @@ impl StorefrontApi {
         /// retries of its own, no `Referer`, no logging of connections.
         http: Option<reqwest::ClientBuilder>,
     ) -> Result<Self, Error> {
-        let base = base_url.as_deref().unwrap_or(base_url::PRODUCTION).trim();
-        let origins = AllowedOrigins::only(base)?;
+        let base = base_url.unwrap_or_else(|| tokens.client().base().origin());
+        let base = base.trim();
+        let origins = AllowedOrigins::of_tokens(&tokens).instead(base)?;
         let origins = match also_allowed {
             Some(also) => origins.and_all(also),
             None => origins,
@@ -192,10 +195,11 @@ impl StorefrontApi {
             .body(Value::from(body).to_string());
         let request = self.finished(request)?;
         let again = request.try_clone();
+        let access_token = customer.access_token().cloned();
         let (raw, token_use) = shared
             .tokens
             .heal(customer, request, again, |request, token| {
-                shared.graphql_once(request, token)
+                shared.graphql_once(request, token, access_token.clone())
             })
             .await?;
         raw.read().map(|reply| reply.sent(token_use.sent))
@@ -306,8 +310,14 @@ impl Shared {
         &self,
         request: Request,
         token: ManagedToken,
+        access_token: Option<Secret>,
     ) -> Result<Answer<RawReply>, Error> {
         let client = self.tokens.client();
+        let secrets: Vec<_> = [Secret::from(token.expose_secret())]
+            .into_iter()
+            .chain(access_token)
+            .chain(client.fixed_token().cloned())
+            .collect();
         let requested_at = client.clock().now();
         let mut response = self.send_once(request, &token).await?;
         let status = response.status();
@@ -336,11 +346,11 @@ impl Shared {
         let verdict = rejection::of_response(opinion, status.as_u16(), graphql);
         let raw = RawReply {
             status,
-            meta: ReplyMeta::read(status.as_u16(), &headers, 1, requested_at),
+            meta: ReplyMeta::read(status.as_u16(), &headers, 1, requested_at, &secrets),
             headers,
             body,
             is_refusal: verdict == Verdict::Refused,
-            token: Secret::from(token.expose_secret().to_owned()),
+            secrets,
             now: client.clock().now(),
         };
         Ok(verdict.answer(raw))
@@ -355,8 +365,8 @@ struct RawReply {
     body: Result<Vec<u8>, Error>,
     /// Whether it refuses the token.
     is_refusal: bool,
-    /// The token that was sent, which no message may repeat.
-    token: Secret,
+    /// The token that was sent, and what else nothing that is shown may repeat.
+    secrets: Vec<Secret>,
     now: std::time::SystemTime,
 }
 
@@ -387,7 +397,7 @@ impl RawReply {
                 _ => (ErrorKind::Server, "the storefront API failed"),
             };
             let problem = match &self.body {
-                Ok(body) => envelope::read_problem(body, std::slice::from_ref(&self.token)),
+                Ok(body) => envelope::read_problem(body, &self.secrets),
                 Err(error) => envelope::Problem::described(error.summary().to_owned()),
             };
             let wanted_wait = match status {
@@ -406,7 +416,7 @@ impl RawReply {
         let body = self
             .body
             .map_err(|error| error.maybe_applied(true).with_meta(meta.clone()))?;
-        GraphqlReply::read(&body, meta)
+        GraphqlReply::read(&body, meta, &self.secrets)
     }
 }
 

@@ -50,9 +50,16 @@ struct Setting {
 
 impl Setting {
     fn new() -> Self {
+        Self::at("https://api-b2b.bigcommerce.com")
+    }
+
+    /// With a client whose base URL is this one, in a network that is trusted.
+    fn at(base_url: &str) -> Self {
         let mints = Arc::new(Mints::default());
         let client = Client::builder()
             .credentials(StoreAccess::new("abc123", "access").unwrap())
+            .base_url(base_url)
+            .allow_insecure_http(true)
             .transport(Arc::clone(&mints) as Arc<dyn Transport>)
             .retry(RetryPolicy::none())
             .build()
@@ -972,6 +979,101 @@ async fn a_token_goes_nowhere_else() {
     };
     assert!(agent(&other).ends_with(" shop/1.0"));
     assert_eq!(agent(&api), "my own");
+}
+
+#[tokio::test]
+async fn tokens_go_to_where_the_client_is_unless_another_place_is_named() {
+    let api = Api::start(|_, _| reply(200, json!({"data": {"company": "ours"}}))).await;
+    let other = Api::start(|_, _| reply(200, json!({"data": {"company": "ours"}}))).await;
+    let setting = Setting::at(&format!("{}/api/io/", api.address));
+    let tokens = || setting.tokens.clone();
+    let to = request;
+    let client = StorefrontApi::builder().tokens(tokens()).build().unwrap();
+    client
+        .graphql(customer(), "{ company }")
+        .send()
+        .await
+        .unwrap();
+    let request = client.request(Method::GET, "/orders");
+    client.send(customer(), request).await.unwrap();
+    assert_eq!(api.sent.lock().unwrap()[0].1, "/graphql");
+    assert_eq!(api.sent.lock().unwrap()[1].1, "/orders");
+    // Production gets none, by no way.
+    let request = client.request(Method::GET, REST);
+    let error = client.send(customer(), request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let layer = TokenLayer::new(tokens(), AllowedOrigins::of_tokens(&setting.tokens));
+    let sent = Sent::default();
+    let service = layer.layer(refusing(&sent, || by_status(StatusCode::OK)));
+    for (uri, expected) in [
+        (GRAPHQL.to_owned(), false),
+        (format!("{}/graphql", api.address), true),
+    ] {
+        let response = service.clone().oneshot(to(&uri)).await;
+        assert_eq!(response.is_ok(), expected, "{uri}");
+    }
+    assert_eq!(sent.lock().unwrap().len(), 1);
+
+    // An explicit base URL wins.
+    let explicit = StorefrontApi::builder()
+        .tokens(tokens())
+        .base_url(&other.address)
+        .build()
+        .unwrap();
+    explicit
+        .graphql(customer(), "{ company }")
+        .send()
+        .await
+        .unwrap();
+    let request = explicit.request(Method::GET, &format!("{}/orders", api.address));
+    assert!(explicit.send(customer(), request).await.is_err());
+    assert_eq!((api.tokens().len(), other.tokens().len()), (2, 1));
+}
+
+#[test]
+fn the_place_of_the_environment_is_where_tokens_go() {
+    let environment = crate::Environment::from_lookup(|name| match name {
+        "BIGCOMMERCE_STORE_HASH" => Some("abc123".into()),
+        "BIGCOMMERCE_ACCESS_TOKEN" => Some("access".into()),
+        "B2B_API_HOST" => Some("http://127.0.0.1:9/api/io".into()),
+        _ => None,
+    });
+    let client = Client::<StoreAccess>::from_environment(&environment).unwrap();
+    let tokens = StorefrontTokens::builder().client(client).build();
+    let client = StorefrontApi::builder().tokens(tokens).build().unwrap();
+    let request = client.request(Method::GET, "/orders").build().unwrap();
+    assert_eq!(request.url().as_str(), "http://127.0.0.1:9/orders");
+    let shown = format!("{client:?}");
+    assert!(
+        shown.contains("127.0.0.1") && !shown.contains("bigcommerce.com"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn plain_http_goes_where_the_client_goes_in_plain_http() {
+    let setting = Setting::at("http://sandbox.internal:8080/api/io");
+    let builder = || StorefrontApi::builder().tokens(setting.tokens.clone());
+    let shown = format!("{:?}", builder().build().unwrap());
+    assert!(
+        shown.contains("\"http://sandbox.internal:8080\""),
+        "{shown}"
+    );
+    for (base_url, expected) in [
+        ("http://sandbox.internal:8080/shop", true),
+        ("http://127.0.0.1:9", true),
+        ("http://sandbox.internal:8081", false),
+        ("http://sandbox.internal", false),
+        ("http://user@sandbox.internal:8080", false),
+    ] {
+        let built = builder().base_url(base_url).build();
+        assert_eq!(built.is_ok(), expected, "{base_url}");
+    }
+    let only = AllowedOrigins::only("http://sandbox.internal:8080");
+    assert!(only.is_err());
+    let setting = Setting::at("https://[::1]:8443/b2b");
+    let shown = format!("{:?}", AllowedOrigins::of_tokens(&setting.tokens));
+    assert!(shown.contains("[::1]") && shown.contains("8443"), "{shown}");
 }
 
 #[tokio::test]

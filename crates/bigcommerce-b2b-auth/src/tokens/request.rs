@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ChannelId, CustomerAccessToken, CustomerId};
+use crate::{ChannelId, CustomerAccessToken, CustomerId, Secret};
 
 /// Whose token is wanted. A [`CustomerId`] alone is one as well.
 ///
@@ -55,6 +55,12 @@ impl TokenRequest {
     pub fn customer_access_token(mut self, token: CustomerAccessToken) -> Self {
         self.customer_access_token = Some(token);
         self
+    }
+
+    /// The customer access token, which nothing that is shown may repeat.
+    pub(crate) fn access_token(&self) -> Option<&Secret> {
+        let token = self.customer_access_token.as_ref();
+        token.map(CustomerAccessToken::value)
     }
 
     /// How long this caller waits for it. The fetch that others may wait for as well goes on without it.
