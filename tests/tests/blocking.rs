@@ -137,7 +137,7 @@ fn an_error_of_the_service_arrives_as_it_is() {
         .send()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.operation(), Some("delete-auth-backend"));
+    assert_eq!(error.operation(), Some("delete_server_token"));
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_panic_ends_one_call() {
     let client = blocking::Client::new(client).unwrap();
     let error = create(&client, "made all the same").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
-    assert_eq!(error.operation(), Some("post-auth-backend"));
+    assert_eq!(error.operation(), Some("create_server_token"));
     assert!(error.may_have_been_applied() && !error.is_retryable());
     create(&client, "another").unwrap();
 }

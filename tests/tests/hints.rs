@@ -201,11 +201,18 @@ async fn scope_and_kind_of_token_are_told_apart_in_every_shape() {
             assert_hint(&error, Some(Hint::WrongKindOfToken));
         }
 
-        // What the service answers to a token that nobody was given is unknown: nothing is concluded from it.
-        let unknown = StoreAccess::new(demo::STORE_HASH, "nobody's token").unwrap();
-        let error = mint(&world.client.for_store(unknown)).await;
-        assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-        assert_hint(&error, None);
+        // A token that was not accepted is told by its form, where that is known.
+        let of_a_shopper = format!("{}_1893456000", "0123456789abcdef".repeat(4));
+        for (unknown, expected) in [
+            ("nobody's token", Hint::WrongAccessToken),
+            (of_a_shopper.as_str(), Hint::CustomerAccessTokenSent),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.c2ln", Hint::WrongKindOfToken),
+        ] {
+            let unknown = StoreAccess::new(demo::STORE_HASH, unknown).unwrap();
+            let error = mint(&world.client.for_store(unknown)).await;
+            assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+            assert_hint(&error, Some(expected));
+        }
     }
 }
 
@@ -246,7 +253,12 @@ async fn the_words_of_a_403_decide_in_either_place_and_in_any_case() {
             None,
         ),
         (refusal(403, "role forbidden", "API logic error"), None),
-        (refusal(401, "Invalid access token", "Unauthorized"), None),
+        (
+            refusal(401, "Invalid access token", "Unauthorized"),
+            Some(Hint::WrongAccessToken),
+        ),
+        (CannedReply::new(StatusCode::UNAUTHORIZED), None),
+        (html(401, "Sign in"), None),
         (refusal(400, "Invalid token", "API logic error"), None),
         (
             CannedReply::json(StatusCode::FORBIDDEN, &json!({"code": 403})),
@@ -351,10 +363,55 @@ async fn a_404_under_v3_is_the_base_path_and_any_other_is_not() {
     let error = world.client.mint_storefront_token(unknown).send().await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_hint(&error, None);
-    for reply in [html(404, "/api/v3/io"), refusal(404, "Invalid token", "x")] {
-        assert_hint(&world.answered(Operation::Mint, reply).await, None);
+    assert_hint(&error, Some(Hint::UnknownCustomer));
+    for (operation, reply) in [
+        (Operation::Mint, html(404, "/api/v3/io")),
+        (Operation::Exchange, refusal(404, "Invalid token", "x")),
+    ] {
+        assert_hint(&world.answered(operation, reply).await, None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn company_channel_and_app_have_their_words_in_every_shape() {
+    for shape in wordy_shapes() {
+        let world = World::new();
+        for (operation, code, message, expected) in [
+            (
+                Operation::Mint,
+                403,
+                "Your business account is pending approval. Please contact us.",
+                Hint::CompanyNotActive,
+            ),
+            (
+                Operation::Login,
+                400,
+                "This business account is inactive",
+                Hint::CompanyNotActive,
+            ),
+            (
+                Operation::Mint,
+                400,
+                "Operation cannot be performed as the storefront channel is not live",
+                Hint::ChannelNotLive,
+            ),
+            (
+                Operation::Exchange,
+                401,
+                "Signature verification failed",
+                Hint::SessionJwtOfAnotherApp,
+            ),
+        ] {
+            let reply = CannedReply::error(status(code), shape, message);
+            assert_hint(&world.answered(operation, reply).await, Some(expected));
+        }
+    }
+    // The words of one operation mean nothing in another, and these are no words of a gateway.
+    let world = World::new();
+    let reply = refusal(400, "Signature verification failed", "x");
+    assert_hint(&world.answered(Operation::Mint, reply).await, None);
+    let reply = html(403, "This business account is inactive");
+    assert_hint(&world.answered(Operation::Mint, reply).await, None);
 }
 
 /// Answers everything alike, as a gateway at any path could.

@@ -132,6 +132,14 @@ assumptions! {
     /// Assumption: the status of a mint that is refused. Default: 404.
     mint_error_status: StatusCode = StatusCode::NOT_FOUND;
 
+    /// Assumption: the status of a mint for a user of a company that is pending or inactive. How the
+    /// messages begin is known; that a mint has them, and with which status, is not. Default: 403.
+    company_status: StatusCode = StatusCode::FORBIDDEN;
+
+    /// Assumption: the status of an exchange whose session JWT was issued for another app client
+    /// id. The message "Signature verification failed" is known. Default: 401.
+    other_app_status: StatusCode = StatusCode::UNAUTHORIZED;
+
     /// Assumption: minting (or exchanging) again for the same customer and channel gives a token
     /// signed anew. Default: [`RepeatedMint::Anew`].
     repeated_mint: RepeatedMint = RepeatedMint::Anew;

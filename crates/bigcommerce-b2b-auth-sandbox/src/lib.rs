@@ -78,6 +78,11 @@
 //! | `DELETE /api/io/auth/backend` | [`DeleteServerToken`](Operation::DeleteServerToken) | `authToken` alone | `[]` |
 //! | `GET /api/io/backend/tokens` | [`ListServerTokens`](Operation::ListServerTokens) | `authToken` alone | `[{id, name, email, storeHash, token, eventChannel}]` |
 //!
+//! Two more routes judge a storefront token and answer `{__typename}` at most: `POST /graphql`
+//! ([`GRAPHQL_PATH`]) stands for the B2B host's storefront GraphQL API, `POST /core/graphql`
+//! ([`CORE_GRAPHQL_PATH`]) for that of the core host, which accepts none of these tokens. Neither
+//! spends from the rate limit.
+//!
 //! Any other path, with `/api/v3/io` or a doubled slash too, answers 404 `{code, message}`; another
 //! method on one of these answers 405.
 //!
@@ -135,6 +140,12 @@
 //! - An access token without the B2B Edition scope: 403 "Invalid access token". A storefront token
 //!   in its place: 403 "Invalid token".
 //! - The texts of a failed login, exchange, creation and deletion, with their statuses.
+//! - The texts for a session JWT of another app ("Signature verification failed"), for a channel
+//!   that is wrong or not live, and how those for a [company](CompanyStatus) that is pending or
+//!   inactive begin. (Their statuses are assumed, and so is that a mint has the last two.)
+//! - GraphQL's answers to a token that is expired (code 40101) or unreadable ("JWT verification
+//!   failed"), the core's "String is not a JWT", and 403 "Permission denied" for a sales
+//!   representative who is not assigned to the company. (Their forms are assumed.)
 //! - The purse belongs to the store: [`Sandbox::spend`] is what another integration of that store
 //!   does.
 //! - The rate-limit headers and their units, also where these look odd; `Date`, `X-Request-Id`,
@@ -188,6 +199,7 @@ mod secret;
 mod server;
 mod state;
 mod store;
+mod storefront;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
@@ -205,6 +217,7 @@ pub use recording::RecordedRequest;
 pub use reply::{CannedReply, ErrorShape};
 pub use sandbox::{Sandbox, SandboxBuilder};
 pub use server::RunningSandbox;
-pub use store::{BackendUser, Customer, EventChannel, Role, ServerToken, Store};
+pub use store::{BackendUser, CompanyStatus, Customer, EventChannel, Role, ServerToken, Store};
+pub use storefront::{CORE_GRAPHQL_PATH, GRAPHQL_PATH};
 #[cfg(feature = "tls")]
 pub use tls::TlsIdentity;

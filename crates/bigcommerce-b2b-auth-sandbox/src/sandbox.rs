@@ -27,13 +27,14 @@ use crate::header_rules::paying_store;
 use crate::jwt::Signer;
 use crate::operation::Operation;
 use crate::operations;
-use crate::operations::exchange::session_jwt;
+use crate::operations::exchange::{APP_CLIENT_ID, session_jwt};
 use crate::rate_limit::{Permit, RateLimit};
 use crate::recording::{RecordedRequest, Recorder};
 use crate::reply::{CannedReply, Reply};
 use crate::server::{Reuse, RunningSandbox, Security};
 use crate::state::{StoreState, Stores};
 use crate::store::{Customer, ServerToken, Store};
+use crate::storefront;
 
 /// How many requests are kept unless the builder says otherwise.
 const DEFAULT_RECORDED: usize = 10_000;
@@ -283,6 +284,20 @@ impl Sandbox {
     /// `None` if there is no such store or customer.
     #[must_use]
     pub fn session_jwt(&self, store_hash: &str, customer_id: u64) -> Option<String> {
+        self.session_jwt_for_app(store_hash, customer_id, APP_CLIENT_ID)
+    }
+
+    /// The same for the app with this client id. The exchange accepts no app but the sandbox's own:
+    /// the service answers a session JWT of another app with "Signature verification failed".
+    ///
+    /// `None` if there is no such store or customer.
+    #[must_use]
+    pub fn session_jwt_for_app(
+        &self,
+        store_hash: &str,
+        customer_id: u64,
+        app_client_id: &str,
+    ) -> Option<String> {
         let now = unix_seconds(self.now());
         let state = self.lock();
         let customer: &Customer = state
@@ -290,7 +305,13 @@ impl Sandbox {
             .get(store_hash)?
             .store
             .customer_by_id(customer_id)?;
-        Some(session_jwt(store_hash, customer, now, &self.shared.signer))
+        Some(session_jwt(
+            store_hash,
+            customer,
+            app_client_id,
+            now,
+            &self.shared.signer,
+        ))
     }
 
     /// The value of a store's first server token: what goes into a legacy `authToken` header.
@@ -577,7 +598,8 @@ impl Sandbox {
                 (None, _, true) => match route {
                     Ok(operation) => operations::answer(operation, &call, &mut state.stores)
                         .unwrap_or_else(Reply::from),
-                    Err(unrouted) => gateway::refuse_unrouted(unrouted),
+                    Err(unrouted) => storefront::answer(&parts.method, path, &call, &state.stores)
+                        .unwrap_or_else(|| gateway::refuse_unrouted(unrouted)),
                 },
             }
         } else if maintained {

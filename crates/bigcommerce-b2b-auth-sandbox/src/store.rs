@@ -12,11 +12,37 @@ pub struct Customer {
     email: String,
     password: Secret,
     group_id: u64,
+    company: CompanyStatus,
+    is_unassigned_sales_rep: bool,
+}
+
+/// The state of the company that a customer belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompanyStatus {
+    /// Its users can buy.
+    #[default]
+    Active,
+    /// It waits for the merchant's approval.
+    Pending,
+    /// The merchant has switched it off.
+    Inactive,
+}
+
+impl CompanyStatus {
+    /// How the service's message to a user of such a company begins, as clients of it know it.
+    pub(crate) fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Active => None,
+            Self::Pending => Some("Your business account is pending approval"),
+            Self::Inactive => Some("This business account is inactive"),
+        }
+    }
 }
 
 impl Customer {
     /// A customer with an id, an email address and a password. The customer group is 0 until it is
-    /// [set](Self::group_id).
+    /// [set](Self::group_id), and the company is active.
     #[must_use]
     pub fn new(id: u64, email: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
@@ -24,7 +50,26 @@ impl Customer {
             email: email.into(),
             password: Secret::new(password),
             group_id: 0,
+            company: CompanyStatus::Active,
+            is_unassigned_sales_rep: false,
         }
+    }
+
+    /// The state of the customer's company. What a mint answers to a user of a company that is not
+    /// active is an assumption:
+    /// [`Assumptions::company_status`](crate::Assumptions::company_status).
+    #[must_use]
+    pub fn company(mut self, status: CompanyStatus) -> Self {
+        self.company = status;
+        self
+    }
+
+    /// Makes the customer a sales representative who is not assigned to any company: the storefront
+    /// GraphQL API answers 403 "Permission denied".
+    #[must_use]
+    pub fn unassigned_sales_rep(mut self) -> Self {
+        self.is_unassigned_sales_rep = true;
+        self
     }
 
     /// The customer group, which a session JWT names (as a string).
@@ -54,6 +99,14 @@ impl Customer {
 
     pub(crate) fn group(&self) -> u64 {
         self.group_id
+    }
+
+    pub(crate) fn company_status(&self) -> CompanyStatus {
+        self.company
+    }
+
+    pub(crate) fn is_unassigned_sales_rep(&self) -> bool {
+        self.is_unassigned_sales_rep
     }
 }
 
@@ -200,6 +253,8 @@ pub struct Store {
     access_token: Secret,
     b2b_scope: bool,
     channels: Vec<u64>,
+    /// Those of `channels` that are not live.
+    closed_channels: Vec<u64>,
     customers: Vec<Customer>,
     /// Where each customer stands in `customers`, so that a mint in a store of many does not go through all of them.
     places: HashMap<u64, usize>,
@@ -217,6 +272,7 @@ impl Store {
             access_token: Secret::new(""),
             b2b_scope: true,
             channels: Vec::new(),
+            closed_channels: Vec::new(),
             customers: Vec::new(),
             places: HashMap::new(),
             backend_users: Vec::new(),
@@ -244,6 +300,13 @@ impl Store {
     pub fn channel(mut self, id: u64) -> Self {
         self.channels.push(id);
         self
+    }
+
+    /// Adds a storefront channel that is not live: tokens for it are refused.
+    #[must_use]
+    pub fn channel_not_live(mut self, id: u64) -> Self {
+        self.closed_channels.push(id);
+        self.channel(id)
     }
 
     /// Adds a customer.
@@ -322,6 +385,11 @@ impl Store {
 
     pub(crate) fn initial_server_tokens(&self) -> &[InitialServerToken] {
         &self.server_tokens
+    }
+
+    /// Whether a token can be had for this channel.
+    pub(crate) fn is_live(&self, channel: u64) -> bool {
+        !self.closed_channels.contains(&channel)
     }
 
     pub(crate) fn default_channel(&self) -> u64 {

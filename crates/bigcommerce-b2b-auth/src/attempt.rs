@@ -18,7 +18,7 @@ use crate::{
     deadline::in_time,
     envelope::{self, BodyCode, Problem},
     error::Malformed,
-    hint::Refusal,
+    hint::{Refusal, TokenForm},
     reply,
     retry::Failure,
     secret_provider::header_safe,
@@ -240,6 +240,9 @@ impl Attempt<'_> {
             status,
             operation: self.operation,
             sends: self.sends,
+            token: self.token.map_or(TokenForm::Other, |token| {
+                TokenForm::of(token.expose_secret())
+            }),
             base_path: &self.shared.base_url.path,
             is_json: as_it_came.unreadable.is_none(),
             words: [as_it_came.message, as_it_came.reason],

@@ -14,7 +14,7 @@ pub(crate) const PRODUCTION: &str = "https://api-b2b.bigcommerce.com";
 pub(crate) const HOST: &str = "api-b2b.bigcommerce.com";
 
 /// The base path of all six operations. (`/api/v3/io`, which one of the vendor's pages names, answers 404.)
-const BASE_PATH: &str = "/api/io";
+pub(crate) const BASE_PATH: &str = "/api/io";
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Environment, Error, Secret, SecretProvider, secret_provider::header_safe};
+use crate::{Environment, Error, Hint, Secret, SecretProvider, secret_provider::header_safe};
 
 /// The hash that names a store. By itself it exchanges a session JWT and creates a server token; and it logs in, as known
 /// clients do, although the vendor's document asks for an access token there.
@@ -11,13 +11,31 @@ use crate::{Environment, Error, Secret, SecretProvider, secret_provider::header_
 pub struct StoreHash(String);
 
 impl StoreHash {
-    /// Takes the hash as the control panel shows it.
+    /// Takes the hash, such as `abc123`. Also accepts `stores/abc123`, which is how BigCommerce names a store to an app.
+    ///
+    /// ```
+    /// use bigcommerce_b2b_auth::{Hint, StoreHash};
+    ///
+    /// assert_eq!(StoreHash::new("stores/abc123")?.as_str(), "abc123");
+    /// let error = StoreHash::new("https://api.bigcommerce.com/stores/abc123").unwrap_err();
+    /// assert_eq!(error.hint(), Some(Hint::StoreHashFormat));
+    /// # Ok::<(), bigcommerce_b2b_auth::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when it is empty or holds anything but visible ASCII
-    /// characters, which no header could carry.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when it is empty, is a URL, a path or a host name, or
+    /// holds anything but visible ASCII characters, which no header could carry.
     pub fn new(hash: impl Into<String>) -> Result<Self, Error> {
-        let hash = hash.into();
+        let mut hash = hash.into();
+        if let Some(alone) = hash.trim_matches('/').strip_prefix("stores/") {
+            hash = alone.to_owned();
+        }
+        if hash.contains(['/', ':', '.', '?', '#', '@']) {
+            return Err(Error::invalid_input(
+                "invalid store hash: it is a URL, a path or a host name",
+            )
+            .with_hint(Some(Hint::StoreHashFormat)));
+        }
         if hash.is_empty() {
             return Err(Error::invalid_input("the store hash is empty"));
         }
@@ -275,6 +293,26 @@ mod tests {
                 assert!(!shown.contains("nter2"), "{shown}");
             }
             assert!(StoreAccess::new(bad, "token").is_err());
+        }
+    }
+
+    #[test]
+    fn a_store_hash_is_accepted_as_a_store_context_and_no_other_form() {
+        for context in ["abc123", "stores/abc123", "/stores/abc123/"] {
+            assert_eq!(StoreHash::new(context).unwrap().as_str(), "abc123");
+        }
+        for bad in [
+            "https://api.bigcommerce.com/stores/abc123/v3",
+            "https://store-abc123.mybigcommerce.com",
+            "store-abc123.mybigcommerce.com",
+            "stores/abc123/v3",
+            "stores/",
+            "abc123/",
+            "shop@abc123",
+        ] {
+            let error = StoreHash::new(bad).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{bad}");
+            assert!(!error.summary().contains(bad), "{error}");
         }
     }
 

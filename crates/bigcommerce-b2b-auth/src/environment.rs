@@ -171,6 +171,7 @@ fn missing(name: &str) -> Error {
 
 fn unusable(name: &str, error: &Error) -> Error {
     Error::configuration(format!("{name} cannot be used: {}", error.summary()))
+        .with_hint(error.hint())
 }
 
 #[cfg(test)]

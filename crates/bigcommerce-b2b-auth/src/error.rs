@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
+use bigcommerce_b2b_auth_api::{Operation, operations};
+
 use crate::{Hint, ReplyMeta, envelope::BodyCode};
 
 /// Why a call failed, in which operation, and what to do about it.
@@ -115,14 +117,14 @@ impl Error {
         Self::new(ErrorKind::Configuration, summary)
     }
 
-    /// Starts an error of a call that was at least attempted.
+    /// Starts an error of a call of the operation with this id, which was at least attempted.
     pub(crate) fn of_call(
         operation: &'static str,
         kind: ErrorKind,
         summary: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut error = Self::new(kind, summary);
-        error.edit().operation = Some(operation);
+        error.edit().operation = Some(method_of(operation));
         error
     }
 
@@ -219,7 +221,8 @@ impl Error {
         self.0.kind
     }
 
-    /// The `operationId` of the call that failed, such as `post-auth-customers-storefront`. `None` when there was none.
+    /// The operation that failed, by the name of its method, such as `mint_storefront_token`. A managed token that cannot be
+    /// had names the mint. `None` when there was no call.
     #[must_use]
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
@@ -318,6 +321,25 @@ impl Error {
     pub fn hint(&self) -> Option<Hint> {
         self.0.hint
     }
+}
+
+/// What the SDK calls an operation of the document. Its id, for one that has no method of its own.
+fn method_of(operation: &'static str) -> &'static str {
+    const METHODS: [(&Operation, &str); 6] = [
+        (
+            &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
+            "mint_storefront_token",
+        ),
+        (&operations::POST_AUTH_CUSTOMER, "log_in_storefront_user"),
+        (&operations::GET_AUTH_STOREFRONT, "exchange_session_jwt"),
+        (&operations::POST_AUTH_BACKEND, "create_server_token"),
+        (&operations::DELETE_AUTH_BACKEND, "delete_server_token"),
+        (&operations::GET_BACKEND_TOKENS, "list_server_tokens"),
+    ];
+    METHODS
+        .iter()
+        .find(|(known, _)| known.id == operation)
+        .map_or(operation, |(_, method)| method)
 }
 
 impl fmt::Display for Error {
@@ -432,6 +454,14 @@ mod tests {
 
     fn plain() -> Error {
         Error::of_call("get-something", ErrorKind::Server, "the service failed")
+    }
+
+    #[test]
+    fn every_operation_is_named_by_its_method() {
+        for operation in operations::ALL {
+            assert_ne!(method_of(operation.id), operation.id);
+        }
+        assert_eq!(method_of("post-something-new"), "post-something-new");
     }
 
     fn full() -> Error {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bigcommerce_b2b_auth_api::{Operation, operations};
 
-use crate::ErrorKind;
+use crate::{ErrorKind, base_url::BASE_PATH};
 
 /// What to do about a failure, for the misconfigurations that are known. `Display` is a sentence, and
 /// [`link`](Self::link) leads to the section about it in [`troubleshooting`](crate::troubleshooting).
@@ -14,10 +14,16 @@ use crate::ErrorKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hint {
+    /// The access token was not accepted.
+    WrongAccessToken,
     /// The access token's API account lacks the B2B Edition scope.
     MissingScope,
     /// A storefront token was sent where an access token belongs.
     WrongKindOfToken,
+    /// A customer access token was sent where an access token belongs.
+    CustomerAccessTokenSent,
+    /// The store hash is written as a path or a URL.
+    StoreHashFormat,
     /// The store hash may be wrong: the service answers that with a server error.
     WrongStoreHash,
     /// The base URL has the path `/api/v3/io`.
@@ -30,6 +36,18 @@ pub enum Hint {
     BadLogin,
     /// The session JWT is missing, expired or of another store.
     BadSessionJwt,
+    /// The session JWT was issued for another app client ID.
+    SessionJwtOfAnotherApp,
+    /// The store may not have the customer.
+    UnknownCustomer,
+    /// The channel is wrong or not live.
+    ChannelNotLive,
+    /// The customer's company is pending approval or inactive.
+    CompanyNotActive,
+    /// The sales representative is not assigned to the company.
+    SalesRepNotAssigned,
+    /// A token went to the GraphQL API of the other host.
+    WrongGraphqlHost,
     /// The legacy `authToken` was not accepted.
     BadLegacyToken,
     /// The store's budget is spent, by this client or another one.
@@ -60,14 +78,23 @@ impl Hint {
     #[must_use]
     pub fn link(self) -> &'static str {
         match self {
+            Self::WrongAccessToken => section!("wrong-access-token"),
             Self::MissingScope => section!("missing-scope"),
             Self::WrongKindOfToken => section!("wrong-kind-of-token"),
+            Self::CustomerAccessTokenSent => section!("customer-access-token-sent"),
+            Self::StoreHashFormat => section!("store-hash-format"),
             Self::WrongStoreHash => section!("wrong-store-hash"),
             Self::WrongBasePath => section!("wrong-base-path"),
             Self::BothHeaderSets => section!("both-header-sets"),
             Self::RoleForbidden => section!("role-forbidden"),
             Self::BadLogin => section!("bad-login"),
             Self::BadSessionJwt => section!("bad-session-jwt"),
+            Self::SessionJwtOfAnotherApp => section!("session-jwt-of-another-app"),
+            Self::UnknownCustomer => section!("unknown-customer"),
+            Self::ChannelNotLive => section!("channel-not-live"),
+            Self::CompanyNotActive => section!("company-not-active"),
+            Self::SalesRepNotAssigned => section!("sales-rep-not-assigned"),
+            Self::WrongGraphqlHost => section!("wrong-graphql-host"),
             Self::BadLegacyToken => section!("bad-legacy-token"),
             Self::BudgetSpent => section!("budget-spent"),
             Self::Redirect => section!("redirect"),
@@ -81,6 +108,33 @@ impl Hint {
     }
 }
 
+/// What a token looks like, as far as the known kinds differ. Nothing of the token itself is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenForm {
+    /// Three parts with dots between, of which the first begins like a JSON object: a storefront token or a server token.
+    Jwt,
+    /// 64 hexadecimal digits, an underscore and digits, as the vendor's examples of customer access tokens have it.
+    CustomerAccessToken,
+    Other,
+}
+
+impl TokenForm {
+    pub(crate) fn of(token: &str) -> Self {
+        let is_jwt = token.starts_with("eyJ") && token.split('.').count() == 3;
+        let is_cat = token.split_once('_').is_some_and(|(hash, expiry)| {
+            hash.len() == 64
+                && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !expiry.is_empty()
+                && expiry.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        match (is_jwt, is_cat) {
+            (true, _) => Self::Jwt,
+            (false, true) => Self::CustomerAccessToken,
+            (false, false) => Self::Other,
+        }
+    }
+}
+
 /// What is known of a call that the service refused.
 pub(crate) struct Refusal<'r> {
     pub(crate) kind: ErrorKind,
@@ -89,6 +143,8 @@ pub(crate) struct Refusal<'r> {
     pub(crate) operation: &'r Operation,
     /// The credential headers that were sent.
     pub(crate) sends: &'r [&'r str],
+    /// What the token among them looks like.
+    pub(crate) token: TokenForm,
     /// The path of the base URL.
     pub(crate) base_path: &'r str,
     /// Whether the body is JSON. A proxy in front of the service answers with anything else.
@@ -112,6 +168,14 @@ impl Refusal<'_> {
                 head.eq_ignore_ascii_case(sentence).then_some(rest)
             })
             .any(|rest| rest.trim_end().is_empty() || rest.starts_with(['.', '!']))
+    }
+
+    /// Whether one of the body's words begins with this, in any case.
+    fn begins(&self, beginning: &str) -> bool {
+        self.words
+            .iter()
+            .flatten()
+            .any(|said| said.split([':', ';']).any(|said| begins(said, beginning)))
     }
 
     /// Whether the body names both kinds of credential headers.
@@ -145,7 +209,42 @@ impl Refusal<'_> {
     }
 }
 
+/// Whether a text begins with this, in any case.
+fn begins(text: &str, beginning: &str) -> bool {
+    text.trim_start()
+        .get(..beginning.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(beginning))
+}
+
+/// The hint for words that mean the same in whichever answer they come, of these calls and of the storefront APIs.
+fn of_words(begins: impl Fn(&str) -> bool) -> Option<Hint> {
+    if begins("your business account is pending approval")
+        || begins("this business account is inactive")
+    {
+        Some(Hint::CompanyNotActive)
+    } else if begins("operation cannot be performed as the storefront channel is not live") {
+        Some(Hint::ChannelNotLive)
+    } else {
+        None
+    }
+}
+
 impl Hint {
+    /// The hint for what a storefront API answered: its status and its message.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn of_storefront_response(status: u16, message: &str) -> Option<Self> {
+        let begins = |beginning: &str| begins(message, beginning);
+        match status {
+            403 if begins("permission denied") => Some(Self::SalesRepNotAssigned),
+            400 if begins("invalid companyid") => Some(Self::SalesRepNotAssigned),
+            401 | 403 if begins("invalid credentials") => Some(Self::WrongGraphqlHost),
+            _ if begins("string is not a jwt") || begins("jwt verification failed") => {
+                Some(Self::WrongGraphqlHost)
+            }
+            _ => of_words(begins),
+        }
+    }
+
     /// Goes by operation, status and words together: each alone means too many things here.
     ///
     /// No rule rests on what is unknown of the service. Where its words are known, they decide, in whichever shape of body
@@ -153,10 +252,18 @@ impl Hint {
     pub(crate) fn of_reply(refusal: &Refusal<'_>) -> Option<Self> {
         let logs_in = refusal.is_of(&operations::POST_AUTH_CUSTOMER)
             || refusal.is_of(&operations::POST_AUTH_BACKEND);
+        let known_words = of_words(|beginning| refusal.begins(beginning));
         match refusal.kind {
             ErrorKind::RateLimited => Some(Self::BudgetSpent),
             ErrorKind::Redirected => Some(Self::Redirect),
             _ if refusal.names_both_header_sets() => Some(Self::BothHeaderSets),
+            _ if known_words.is_some() => known_words,
+            ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Rejected
+                if refusal.is_of(&operations::GET_AUTH_STOREFRONT)
+                    && refusal.says("signature verification failed") =>
+            {
+                Some(Self::SessionJwtOfAnotherApp)
+            }
             ErrorKind::Unauthenticated
                 if refusal.is_of(&operations::GET_AUTH_STOREFRONT) && refusal.is_json =>
             {
@@ -166,6 +273,19 @@ impl Hint {
                 if refusal.sends("authToken") && refusal.is_json =>
             {
                 Some(Self::BadLegacyToken)
+            }
+            ErrorKind::Unauthenticated | ErrorKind::Forbidden
+                if refusal.sends("X-Auth-Token")
+                    && refusal.token == TokenForm::CustomerAccessToken
+                    && refusal.is_json =>
+            {
+                Some(Self::CustomerAccessTokenSent)
+            }
+            ErrorKind::Unauthenticated if refusal.sends("X-Auth-Token") && refusal.is_json => {
+                Some(match refusal.token {
+                    TokenForm::Jwt => Self::WrongKindOfToken,
+                    TokenForm::CustomerAccessToken | TokenForm::Other => Self::WrongAccessToken,
+                })
             }
             ErrorKind::Forbidden
                 if refusal.sends("X-Auth-Token") && refusal.says("invalid access token") =>
@@ -182,6 +302,14 @@ impl Hint {
                 if refusal.is_below_v3() && !refusal.says("no matching token was found") =>
             {
                 Some(Self::WrongBasePath)
+            }
+            // Behind another base path a gateway may have answered for an address that it does not know.
+            ErrorKind::NotFound
+                if refusal.is_of(&operations::POST_AUTH_CUSTOMERS_STOREFRONT)
+                    && refusal.base_path == BASE_PATH
+                    && refusal.is_json =>
+            {
+                Some(Self::UnknownCustomer)
             }
             // Only "a server error" is known of it: neither status nor body. A gateway's statuses with a body that is not the
             // service's own are left out, since they tell of a request that the service has not even looked at; a 500
@@ -213,6 +341,9 @@ impl Hint {
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::WrongAccessToken => {
+                "Check that the access token is complete, that it was not deleted, and that it belongs to this store"
+            }
             Self::MissingScope => {
                 "Give the API account of this access token the B2B Edition scope \"modify\", and check that the token \
                  belongs to this store"
@@ -220,6 +351,13 @@ impl fmt::Display for Hint {
             Self::WrongKindOfToken => {
                 "This is the answer to a storefront token where the store's access token belongs, so check which of the \
                  two this client was given"
+            }
+            Self::CustomerAccessTokenSent => {
+                "This client was given a customer access token: it needs the access token of the store's API account, and \
+                 the customer access token belongs to a single mint"
+            }
+            Self::StoreHashFormat => {
+                "Write the store hash alone, such as abc123: it follows /stores/ in the path of an API account"
             }
             Self::WrongStoreHash => {
                 "If it does not pass: a wrong store hash answers with a server error too, so check it"
@@ -239,6 +377,27 @@ impl fmt::Display for Hint {
             Self::BadLogin => "Check the e-mail address and the password, and that the user is of this store",
             Self::BadSessionJwt => {
                 "Get a new session JWT: one is valid for 15 minutes, in the store that issued it"
+            }
+            Self::SessionJwtOfAnotherApp => {
+                "Request the session JWT with the app client ID of the app that B2B Edition uses in this store: with any \
+                 other ID its signature cannot be verified"
+            }
+            Self::UnknownCustomer => {
+                "Check that a customer with this ID exists in this store, and that the channel does"
+            }
+            Self::ChannelNotLive => {
+                "Check the channel ID, and that the storefront of this channel is live"
+            }
+            Self::CompanyNotActive => {
+                "The merchant has to approve or activate the customer's company in B2B Edition: a new token or another \
+                 try changes nothing"
+            }
+            Self::SalesRepNotAssigned => {
+                "Assign the sales representative to the company in B2B Edition: the token itself is valid"
+            }
+            Self::WrongGraphqlHost => {
+                "Send B2B Edition tokens to the B2B Edition GraphQL API, and tokens of the core storefront to that of the \
+                 store's own domain: neither accepts the other's"
             }
             Self::BadLegacyToken => {
                 "Check that this authToken is of this store and was not deleted; an access token or a storefront token does \
@@ -265,15 +424,24 @@ mod tests {
     /// Every hint, in the order of the enum.
     fn all() -> impl Iterator<Item = Hint> {
         // A match, so that a new hint cannot be forgotten here.
-        std::iter::successors(Some(Hint::MissingScope), |hint| match hint {
+        std::iter::successors(Some(Hint::WrongAccessToken), |hint| match hint {
+            Hint::WrongAccessToken => Some(Hint::MissingScope),
             Hint::MissingScope => Some(Hint::WrongKindOfToken),
-            Hint::WrongKindOfToken => Some(Hint::WrongStoreHash),
+            Hint::WrongKindOfToken => Some(Hint::CustomerAccessTokenSent),
+            Hint::CustomerAccessTokenSent => Some(Hint::StoreHashFormat),
+            Hint::StoreHashFormat => Some(Hint::WrongStoreHash),
             Hint::WrongStoreHash => Some(Hint::WrongBasePath),
             Hint::WrongBasePath => Some(Hint::BothHeaderSets),
             Hint::BothHeaderSets => Some(Hint::RoleForbidden),
             Hint::RoleForbidden => Some(Hint::BadLogin),
             Hint::BadLogin => Some(Hint::BadSessionJwt),
-            Hint::BadSessionJwt => Some(Hint::BadLegacyToken),
+            Hint::BadSessionJwt => Some(Hint::SessionJwtOfAnotherApp),
+            Hint::SessionJwtOfAnotherApp => Some(Hint::UnknownCustomer),
+            Hint::UnknownCustomer => Some(Hint::ChannelNotLive),
+            Hint::ChannelNotLive => Some(Hint::CompanyNotActive),
+            Hint::CompanyNotActive => Some(Hint::SalesRepNotAssigned),
+            Hint::SalesRepNotAssigned => Some(Hint::WrongGraphqlHost),
+            Hint::WrongGraphqlHost => Some(Hint::BadLegacyToken),
             Hint::BadLegacyToken => Some(Hint::BudgetSpent),
             Hint::BudgetSpent => Some(Hint::Redirect),
             Hint::Redirect => None,
@@ -357,6 +525,7 @@ mod tests {
             status: 404,
             operation: &operations::DELETE_AUTH_BACKEND,
             sends: &["authToken"],
+            token: TokenForm::Other,
             base_path,
             is_json: true,
             words: [Some(words.to_owned()), None],
@@ -386,6 +555,55 @@ mod tests {
             "Invalid toke\u{306}",
         ] {
             assert!(!refusal(said, "/api/io").says("invalid token"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_a_token_tells_its_kind() {
+        let hash = "0123456789abcdef".repeat(4);
+        for (token, form) in [
+            (format!("{hash}_1790000000"), TokenForm::CustomerAccessToken),
+            (
+                format!("{}_1790000000", hash.to_uppercase()),
+                TokenForm::CustomerAccessToken,
+            ),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned(), TokenForm::Jwt),
+            (hash.clone(), TokenForm::Other),
+            (format!("{hash}_"), TokenForm::Other),
+            (format!("{hash}_soon"), TokenForm::Other),
+            (format!("{hash}0_1790000000"), TokenForm::Other),
+            ("eyJhbGciOiJIUzI1NiJ9.e30".to_owned(), TokenForm::Other),
+            ("a.b.c".to_owned(), TokenForm::Other),
+            (String::new(), TokenForm::Other),
+        ] {
+            assert_eq!(TokenForm::of(&token), form, "{token}");
+        }
+    }
+
+    #[cfg(feature = "tokens")]
+    #[test]
+    fn the_words_of_a_storefront_api_decide_with_the_status_or_without() {
+        for (status, message, expected) in [
+            (403, "Permission denied", Some(Hint::SalesRepNotAssigned)),
+            (200, "Permission denied", None),
+            (400, "Invalid companyId", Some(Hint::SalesRepNotAssigned)),
+            (403, "Invalid companyId", None),
+            (200, "String is not a JWT", Some(Hint::WrongGraphqlHost)),
+            (401, "invalid credentials", Some(Hint::WrongGraphqlHost)),
+            (200, "invalid credentials", None),
+            (200, "JWT verification failed", Some(Hint::WrongGraphqlHost)),
+            (
+                403,
+                "This business account is inactive. Reach out to us.",
+                Some(Hint::CompanyNotActive),
+            ),
+            (200, "not found", None),
+        ] {
+            assert_eq!(
+                Hint::of_storefront_response(status, message),
+                expected,
+                "{message}"
+            );
         }
     }
 

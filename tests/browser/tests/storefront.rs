@@ -154,7 +154,7 @@ fn a_token_outlives_an_outage_and_one_that_is_refused_then_is_told() {
     drop(page);
     let (_, logged) = shop.end();
     assert!(
-        logged.contains("post-auth-customers-storefront"),
+        logged.contains("mint_storefront_token"),
         "{logged}"
     );
     assert!(!holds_jwt(&logged));

@@ -8,6 +8,7 @@ use crate::assumptions::ExchangeChannel;
 use crate::call::{Call, invalid_field, parse_number};
 use crate::header_rules::{NO_CREDENTIALS, store_by_header};
 use crate::jwt::Signer;
+use crate::operations::mint::CHANNEL_NOT_LIVE;
 use crate::reply::{Refusal, Reply};
 use crate::state::{StoreState, Stores};
 use crate::store::Customer;
@@ -18,10 +19,12 @@ const SESSION_LIFE: u64 = 900;
 /// What a session JWT says that it is for.
 const SESSION_OPERATION: &str = "current_customer";
 
+/// The client id of the app that the sandbox exchanges session JWTs for.
+pub(crate) const APP_CLIENT_ID: &str = "sandbox-app-client-id";
+
 pub(crate) fn exchange(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
     let state = store_by_header(call, stores)?;
-    let customer = signed_in_customer(call, state)
-        .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, NO_CREDENTIALS))?;
+    let customer = signed_in_customer(call, state)?;
 
     let asked = match call.query("channelId") {
         None => None,
@@ -54,16 +57,26 @@ pub(crate) fn exchange(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Re
         }
         Some(asked) => asked,
     };
+    if !state.store.is_live(channel) {
+        return Err(Refusal::new(
+            call.assumptions.mint_error_status,
+            CHANNEL_NOT_LIVE,
+        ));
+    }
 
     let token =
         state.issue_storefront_token(&customer, channel, call.now, call.assumptions, call.signer);
     Ok(Reply::success(json!({ "token": token })))
 }
 
-/// The customer of the session, if the JWT is the sandbox's own, unexpired, and of a session with
-/// this store.
-fn signed_in_customer(call: &Call<'_>, state: &StoreState) -> Option<Customer> {
-    let claims = call.signer.verify(call.query("jwtToken")?)?;
+/// The customer of the session, if the JWT is the sandbox's own, unexpired, of a session with this
+/// store, and issued for the sandbox's own app.
+fn signed_in_customer(call: &Call<'_>, state: &StoreState) -> Result<Customer, Refusal> {
+    let refused = || Refusal::new(StatusCode::UNAUTHORIZED, NO_CREDENTIALS);
+    let claims = call
+        .query("jwtToken")
+        .and_then(|jwt| call.signer.verify(jwt))
+        .ok_or_else(refused)?;
     let claim = |name: &str| claims.get(name);
     let ours = claim("operation").and_then(Value::as_str) == Some(SESSION_OPERATION)
         && claim("store_hash").and_then(Value::as_str) == Some(state.store.hash());
@@ -71,12 +84,19 @@ fn signed_in_customer(call: &Call<'_>, state: &StoreState) -> Option<Customer> {
         .and_then(Value::as_u64)
         .is_some_and(|expiry| call.now < expiry);
     if !(ours && alive) {
-        return None;
+        return Err(refused());
     }
-    state
-        .store
-        .customer_by_id(claim("customer")?.get("id")?.as_u64()?)
+    if claim("aud").and_then(Value::as_str) != Some(APP_CLIENT_ID) {
+        return Err(Refusal::new(
+            call.assumptions.other_app_status,
+            "Signature verification failed",
+        ));
+    }
+    claim("customer")
+        .and_then(|customer| customer.get("id")?.as_u64())
+        .and_then(|id| state.store.customer_by_id(id))
         .cloned()
+        .ok_or_else(refused)
 }
 
 /// The JWT of a session, with the claims of the Current Customer API. The values of `iss`, `sub`,
@@ -84,6 +104,7 @@ fn signed_in_customer(call: &Call<'_>, state: &StoreState) -> Option<Customer> {
 pub(crate) fn session_jwt(
     store_hash: &str,
     customer: &Customer,
+    app_client_id: &str,
     now: u64,
     signer: &Signer,
 ) -> String {
@@ -97,8 +118,8 @@ pub(crate) fn session_jwt(
         "sub": store_hash,
         "iat": now,
         "exp": now.saturating_add(SESSION_LIFE),
-        "aud": "sandbox-app-client-id",
-        "application_id": "sandbox-app-client-id",
+        "aud": app_client_id,
+        "application_id": app_client_id,
         "store_hash": store_hash,
         "version": 1,
         "operation": SESSION_OPERATION,

@@ -9,6 +9,10 @@ use crate::header_rules::current_pair;
 use crate::reply::{Refusal, Reply};
 use crate::state::Stores;
 
+/// What clients know as the message for a channel that is wrong or not live.
+pub(super) const CHANNEL_NOT_LIVE: &str =
+    "Operation cannot be performed as the storefront channel is not live";
+
 pub(crate) fn mint(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
     let state = current_pair(call, stores)?;
 
@@ -22,14 +26,19 @@ pub(crate) fn mint(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusa
     let refused = |message| {
         Refusal::new(assumptions.mint_error_status, message).shape(assumptions.mint_error)
     };
-    if assumptions.refuse_unknown_channels && !state.store.channels().contains(&channel) {
-        return Err(refused("sandbox: no such channel"));
+    if assumptions.refuse_unknown_channels && !state.store.channels().contains(&channel)
+        || !state.store.is_live(channel)
+    {
+        return Err(refused(CHANNEL_NOT_LIVE));
     }
     let customer = state
         .store
         .customer_by_id(customer_id)
         .cloned()
         .ok_or_else(|| refused("sandbox: no such customer"))?;
+    if let Some(message) = customer.company_status().refusal() {
+        return Err(Refusal::new(assumptions.company_status, message).shape(assumptions.mint_error));
+    }
 
     let token =
         state.issue_storefront_token(&customer, channel, call.now, assumptions, call.signer);

@@ -8,6 +8,7 @@ mod bad_input;
 mod faults;
 mod faults_on_a_socket;
 mod header_rules;
+mod misconfigurations;
 mod rate_limit;
 mod recording;
 mod server_tokens;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::rejection;
-use crate::{Error, ErrorKind, ReplyMeta, Secret, envelope};
+use crate::{Error, ErrorKind, Hint, ReplyMeta, Secret, envelope};
 
 /// A reply of the storefront's GraphQL API.
 ///
@@ -121,8 +121,10 @@ impl GraphqlReply {
             } else {
                 (ErrorKind::Rejected, "the storefront API reported an error")
             };
+            let hint = Hint::of_storefront_response(self.meta.status, &shown.message);
             return Err(Error::of_data_api(kind, summary)
                 .with_message(None, Some(shown.message.clone()), None)
+                .with_hint(hint)
                 .with_meta(self.meta));
         }
         serde_json::from_value(self.data.unwrap_or_default()).map_err(|_| {

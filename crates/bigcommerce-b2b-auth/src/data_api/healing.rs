@@ -64,7 +64,7 @@ pub struct TokenUse {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallError<E> {
-    /// There was no token to send, or no place to send it to. Nothing was sent.
+    /// There was no token to send, or no place to send it to. The call itself was not sent; a mint for its token may have been.
     Token(Error),
     /// The token was refused, and another one could not be had.
     Renewal(Error),
@@ -86,7 +86,8 @@ impl<E> CallError<E> {
 impl<E: fmt::Display> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(error) => write!(f, "nothing was sent: {error}"),
+            // The mint of a token may have been sent, and says so itself.
+            Self::Token(error) => write!(f, "no token for the call: {error}"),
             Self::Renewal(error) => write!(
                 f,
                 "the token was refused, and another one could not be had: {error}"

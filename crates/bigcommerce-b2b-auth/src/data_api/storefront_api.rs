@@ -16,7 +16,7 @@ use super::{
     rejection::{self, Verdict},
 };
 use crate::{
-    Error, ErrorKind, ManagedToken, ReplyMeta, Secret, StorefrontTokens, TokenRequest,
+    Error, ErrorKind, Hint, ManagedToken, ReplyMeta, Secret, StorefrontTokens, TokenRequest,
     attempt::Body,
     base_url,
     client::{HAS_TLS, user_agent},
@@ -373,14 +373,23 @@ struct RawReply {
 impl RawReply {
     fn read(self) -> Result<GraphqlReply, Error> {
         let failed = |kind, summary| Error::of_data_api(kind, summary);
+        let status = self.status.as_u16();
         if self.is_refusal {
+            let errors = self
+                .body
+                .ok()
+                .and_then(|body| GraphqlReply::read(&body, self.meta.clone(), &self.secrets).ok());
+            let hint = errors.and_then(|reply| {
+                let error = reply.errors().first()?;
+                Hint::of_storefront_response(status, &error.message)
+            });
             return Err(failed(
                 ErrorKind::TokenRejected,
                 "the storefront API refused the token that took the place of a refused one",
             )
+            .with_hint(hint)
             .with_meta(self.meta));
         }
-        let status = self.status.as_u16();
         if !self.status.is_success() {
             let (kind, summary) = match status {
                 300..=399 => (ErrorKind::Redirected, "the storefront API points elsewhere"),
@@ -404,8 +413,11 @@ impl RawReply {
                 408 | 425 | 429 | 500..=599 => reply::wanted_wait(&self.headers, self.now),
                 _ => None,
             };
+            let words = problem.message.as_deref().unwrap_or_default();
+            let hint = Hint::of_storefront_response(status, words);
             return Err(failed(kind, summary)
                 .with_message(problem.code, problem.message, problem.reason)
+                .with_hint(hint)
                 .with_retry_after(wanted_wait)
                 // What failed inside may have been done before.
                 .maybe_applied(matches!(kind, ErrorKind::Server | ErrorKind::Redirected))

@@ -185,7 +185,9 @@ async fn errors_say_what_came_in_the_way() {
     assert!(matches!(error, CallError::Token(_)) && sent.is_empty());
     assert_eq!(error.token_error().unwrap().kind(), ErrorKind::Connect);
     assert!(
-        error.to_string().starts_with("nothing was sent: "),
+        error
+            .to_string()
+            .starts_with("no token for the call: mint_storefront_token: "),
         "{error}"
     );
     assert!(std::error::Error::source(&error).is_some());
