@@ -79,9 +79,9 @@ fn bearer<'c>(call: &Call<'c>) -> Option<&'c str> {
 
 /// An error as GraphQL reports it, under a status of 200.
 fn error(message: &str, code: Option<i64>) -> Reply {
-    let mut error = json!({ "message": message });
-    if let Some(code) = code {
-        error["extensions"] = json!({ "code": code });
-    }
+    let error = match code {
+        Some(code) => json!({ "message": message, "extensions": { "code": code } }),
+        None => json!({ "message": message }),
+    };
     Reply::json(StatusCode::OK, &json!({ "data": null, "errors": [error] }))
 }
