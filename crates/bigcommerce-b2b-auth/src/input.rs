@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use crate::{Error, Secret};
+use crate::{Error, Secret, bearer};
 
 /// The optional times of a token that is asked for, as Unix seconds.
 #[derive(Debug)]
@@ -46,7 +46,18 @@ pub(crate) fn filled_secret<'s>(called: &str, secret: &'s Secret) -> Result<&'s 
     if secret.is_empty() {
         return Err(Error::invalid_input(format!("the {called} is empty")));
     }
+    within_bounds(called, secret)?;
     Ok(secret)
+}
+
+/// Refuses a secret that is longer than any token of the service.
+pub(crate) fn within_bounds(called: &str, secret: &Secret) -> Result<(), Error> {
+    if bearer::is_too_long(secret.expose_secret()) {
+        return Err(Error::invalid_input(format!(
+            "the {called} is longer than 16 KiB"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 
 use http::HeaderValue;
 
-use crate::{Error, Secret};
+use crate::{Error, Secret, input::within_bounds};
 
 /// What [`SecretProvider::secret`] returns.
 pub type SecretFuture<'a> =
@@ -83,6 +83,7 @@ pub(crate) fn header_safe(secret: Secret, called: &str) -> Result<Secret, Error>
     if secret.is_empty() {
         return Err(Error::invalid_input(format!("the {called} is empty")));
     }
+    within_bounds(called, &secret)?;
     // Spaces at the ends would be cut off on the wire: they are always a slip of copy and paste.
     let text = secret.expose_secret();
     if HeaderValue::from_str(text).is_err() || text.trim() != text || !text.is_ascii() {

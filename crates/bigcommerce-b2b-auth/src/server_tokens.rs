@@ -14,6 +14,7 @@ use futures_util::{Stream, TryStreamExt, stream};
 use crate::{
     CallOptions, ChannelId, Client, CreatedServerToken, Error, LegacyAuthToken, NamesStore, Reply,
     Secret, ServerToken, ServerTokenId,
+    bearer::{self, Unsendable},
     error::Malformed,
     input::{Life, filled, filled_secret},
 };
@@ -314,6 +315,9 @@ pub(crate) fn created(
     if token.is_empty() {
         return Err(Malformed::new("the token is empty"));
     }
+    if bearer::is_too_long(token.expose_secret()) {
+        return Err(Malformed::new(Unsendable::TooLong.to_string()));
+    }
     Ok(CreatedServerToken {
         name,
         token: Secret::from_body(token),
@@ -332,9 +336,18 @@ fn server_token(
         store_hash,
         token,
     } = item;
+    let id = ServerTokenId::new(id)
+        .map_err(|_| Malformed::new("a server token in the list has an id below 1"))?;
+    if token
+        .as_ref()
+        .is_some_and(|token| bearer::is_too_long(token.expose_secret()))
+    {
+        return Err(Malformed::new(format!(
+            "the server token {id} in the list is longer than 16 KiB: delete it by its id, or list the other pages"
+        )));
+    }
     Ok(ServerToken {
-        id: ServerTokenId::new(id)
-            .map_err(|_| Malformed::new("a server token in the list has an id below 1"))?,
+        id,
         name,
         email,
         store_hash,

@@ -75,7 +75,7 @@ impl StorefrontToken {
             return Err(Malformed::new("the token is empty"));
         }
         let authorization = bearer::header(token.expose_secret())
-            .map_err(|_| Malformed::new("the token cannot be carried by a header"))?;
+            .map_err(|unsendable| Malformed::new(unsendable.to_string()))?;
         Ok(Self {
             token,
             authorization,
@@ -368,7 +368,8 @@ mod tests {
 
     #[test]
     fn a_token_that_no_header_can_carry_is_refused_without_being_shown() {
-        for bad in ["", "hunter2\n"] {
+        let long = "hunter2".repeat(16 * 1024 / 7 + 1);
+        for bad in ["", "hunter2\n", &long] {
             let malformed = StorefrontToken::new(bad.into(), None, requested_at()).unwrap_err();
             assert!(!format!("{malformed:?}").contains("hunter2"));
         }

@@ -46,7 +46,10 @@ use super::{
     key::Key,
 };
 use crate::{
-    ChannelId, ClockReading, CustomerId, StoreHash, bearer, deadline::in_time, watch::Observer,
+    ChannelId, ClockReading, CustomerId, StoreHash,
+    bearer::{self, Unsendable},
+    deadline::in_time,
+    watch::Observer,
 };
 
 /// Length of a chunk's text in the files that are written. A token that is longer is left out: no header could carry it.
@@ -462,19 +465,24 @@ impl Shared {
         let sequence = head.sequence;
         let mut contents = Contents::default();
         let mut expired = 0;
+        let mut left_out = 0;
         while let Some(record) = records.next().map_err(problem)? {
             let is_fit = match record {
                 Record::Head(_) => false,
                 Record::Store(hash) => StoreHash::new(hash)
                     .map(|hash| contents.stores.push(hash))
                     .is_ok(),
-                Record::Token(token) => match entry(&token, contents.stores.len(), now) {
-                    Some(Some(found)) => {
+                Record::Token(token) => match entry(&token, &contents.stores, now) {
+                    Some(Restored::Usable(found)) => {
                         contents.found.push(found);
                         true
                     }
-                    Some(None) => {
+                    Some(Restored::Expired) => {
                         expired += 1;
+                        true
+                    }
+                    Some(Restored::LeftOut) => {
+                        left_out += 1;
                         true
                     }
                     None => false,
@@ -486,6 +494,7 @@ impl Shared {
         }
         state.sequence = sequence;
         report.expired = expired;
+        report.left_out = left_out;
         Ok(contents)
     }
 
@@ -724,19 +733,32 @@ fn check_head(
     }
 }
 
-/// A token as an entry: `Some(None)` when it does not count any more, `None` when it is none of a snapshot with so many stores.
-fn entry(token: &Token<'_>, stores: usize, now: ClockReading) -> Option<Option<Found>> {
-    let store = usize::try_from(token.store)
-        .ok()
-        .filter(|store| *store < stores)?;
-    let header = bearer::header(token.text).ok()?;
-    let entry = Entry::of_kept(header, token.kept, now).ok();
-    Some(entry.map(|entry| Found {
-        store,
-        customer: token.customer,
-        channel: token.channel,
-        entry: Arc::new(entry),
-    }))
+/// A token that was read from a snapshot.
+enum Restored {
+    Usable(Found),
+    Expired,
+    /// It is not a token that this version accepts: it is too long.
+    LeftOut,
+}
+
+/// A token of a snapshot as an entry. `None` when the record is malformed: it has no such store, or no header can carry its text.
+fn entry(token: &Token<'_>, stores: &[StoreHash], now: ClockReading) -> Option<Restored> {
+    let store = usize::try_from(token.store).ok()?;
+    stores.get(store)?;
+    let header = match bearer::header(token.text) {
+        Ok(header) => header,
+        Err(Unsendable::TooLong) => return Some(Restored::LeftOut),
+        Err(Unsendable::NotAHeader) => return None,
+    };
+    Some(match Entry::of_kept(header, token.kept, now) {
+        Ok(entry) => Restored::Usable(Found {
+            store,
+            customer: token.customer,
+            channel: token.channel,
+            entry: Arc::new(entry),
+        }),
+        Err(_) => Restored::Expired,
+    })
 }
 
 /// Seals a record; `false` when it is too long.

@@ -19,7 +19,8 @@ pub struct RestoreReport {
     pub restored: usize,
     /// Tokens that did not count any more.
     pub expired: usize,
-    /// Tokens that were left out because the cache has them, or newer ones, or because they were refused.
+    /// Tokens that were left out because the cache has them, or newer ones, because they were refused, or because they are
+    /// longer than 16 KiB.
     pub left_out: usize,
     /// Tokens that had to go for them because the cache was full.
     pub evicted: usize,

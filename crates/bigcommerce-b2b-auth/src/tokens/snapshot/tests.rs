@@ -427,6 +427,56 @@ async fn what_is_sealed_and_makes_no_sense_is_damage() {
     }
 }
 
+/// The head of a snapshot that is written now.
+fn head_of_now(setting: &Setting) -> Record<'static> {
+    Record::Head(Head {
+        sequence: 1,
+        written_at: setting.clock.reading().wall,
+        service: "http://127.0.0.1:9/api/io",
+    })
+}
+
+/// A token of the customer in the first store, of a day from `EPOCH` on.
+fn kept_token(customer: i64, text: &str) -> Record<'_> {
+    Record::Token(Token {
+        store: 0,
+        customer: CustomerId::new(customer).unwrap(),
+        channel: None,
+        kept: super::super::entry::Kept {
+            expires_at: 1_800_086_400,
+            life: 8_640_000,
+            due: 6_912_000,
+        },
+        text,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_longer_than_16_kib_is_left_out_and_the_others_come_back() {
+    let setting = Setting::new();
+    let longest = "x".repeat(16 * 1024);
+    let too_long = format!("{longest}x");
+    let records = [
+        head_of_now(&setting),
+        Record::Store("abc123"),
+        kept_token(1, &longest),
+        kept_token(2, &too_long),
+        kept_token(3, "short"),
+    ];
+    let keys = &setting.snapshot().keys[0];
+    let file = File::create(setting.path()).unwrap();
+    let mut sealer = Sealer::begin(file, keys, [0; RANDOM], CHUNK).unwrap();
+    for record in &records {
+        assert!(seal(&mut sealer, record).unwrap());
+    }
+    sealer.finish().unwrap();
+    let report = setting.report(setting.snapshot()).await;
+    assert_eq!(
+        (report.restored, report.left_out, report.problem),
+        (2, 1, None)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_is_replaced_by_naming_the_old_one() {
     let setting = Setting::new();
