@@ -14,12 +14,14 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, CallOptions, Client, CustomerId, RetryPolicy, StoreAccess,
+    AllowedOrigins, BudgetLimit, CallOptions, Client, CustomerId, RetryPolicy, StoreAccess,
+    StorefrontTokens, TokenLayer, TokenRequest,
     watch::{AttemptEvent, CallEvent, CallOutcome, Observer, PermitWaitEvent, RetryEvent},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation, RetrySignal, Sandbox, demo};
 use http::StatusCode;
 use tests::{InProcess, LongestWait, PausedClock};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -203,6 +205,7 @@ const UNAVAILABLE: Fault = Fault::EmptyError {
 #[tokio::test(start_paused = true)]
 async fn spans_and_events() {
     the_spans_of_calls().await;
+    the_spans_of_calls_of_the_storefronts_apis().await;
     the_events_of_calls().await;
 }
 
@@ -223,6 +226,52 @@ async fn the_spans_of_calls() {
     let once = CallOptions::builder().retry(RetryPolicy::none()).build();
     setting.mint(once).await;
     insta::assert_snapshot!("a_call_that_fails_and_names_its_customer", notes.take());
+}
+
+async fn the_spans_of_calls_of_the_storefronts_apis() {
+    let notes = Notes::default();
+    let subscriber = tracing_subscriber::registry().with(notes.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let setting = Setting::new(true, BudgetLimit::default());
+    let tokens = StorefrontTokens::builder().client(setting.client).build();
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    tokens.get(customer).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    notes.take();
+    let old = tokens.get(customer).await.unwrap();
+    let old = old.authorization().clone();
+    let service = TokenLayer::new(tokens, AllowedOrigins::bigcommerce()).layer(service_fn(
+        move |request: http::Request<String>| {
+            let is_old = request.headers()["authorization"] == old;
+            async move {
+                let mut response = http::Response::new(String::new());
+                *response.status_mut() = match (is_old, request.uri().path()) {
+                    (true, _) => StatusCode::UNAUTHORIZED,
+                    (false, "/graphql") => StatusCode::OK,
+                    (false, _) => StatusCode::NOT_FOUND,
+                };
+                let id = http::HeaderValue::from_static("request-7");
+                response.headers_mut().insert("x-request-id", id);
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        },
+    ));
+    let send = |uri: &str| {
+        let request = http::Request::post(uri)
+            .extension(TokenRequest::new(customer))
+            .body(String::new())
+            .unwrap();
+        service.clone().oneshot(request)
+    };
+    send("https://api-b2b.bigcommerce.com/graphql?secret")
+        .await
+        .unwrap();
+    insta::assert_snapshot!("a_graphql_call_whose_token_is_replaced", notes.take());
+    send("https://api-b2b.bigcommerce.com/reset/a-secret?and=another")
+        .await
+        .unwrap();
+    insta::assert_snapshot!("a_rest_call_that_fails", notes.take());
 }
 
 async fn the_events_of_calls() {

@@ -302,7 +302,7 @@ fn holds_token(operation: &Operation, body: &[u8]) -> bool {
 
 /// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls
 /// says so by data that are invalid; other kinds of TLS do not say it in a way that could be told apart.
-fn is_about_trust(error: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn is_about_trust(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         cause = match error.downcast_ref::<io::Error>() {

@@ -24,7 +24,7 @@ use reqwest::{Request, Response, ResponseBuilderExt as _};
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
+    Clock, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
     attempt::{Accepted, Attempt, Failed},
     budget::{Permit, PermitAsk, PermitOutcome, StoreLine, TooLate},
     client::Shared,
@@ -308,37 +308,25 @@ impl Call {
 
     /// A permit of the store's budget, which is settled whatever becomes of the attempt.
     async fn permit(&self) -> Result<HeldPermit<'_>, TooLate> {
-        let budget = &*self.store.budget;
         let mut ask = PermitAsk::new(self.options.priority);
         ask.deadline = self.began.checked_add(self.options.deadline);
         ask.repeats = self.attempts() > 0;
-        let permit = match budget.try_acquire(&ask) {
-            Some(permit) => permit,
-            None => {
-                let began = self.shared.clock.instant();
-                let granted = match in_time(self.deadline, budget.acquire(ask)).await {
-                    Ok(granted) => granted,
-                    Err(_) => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
-                };
-                let waited = self.shared.clock.instant().saturating_duration_since(began);
-                if let Some(effort) = &self.effort {
-                    effort.waited.store(true, Ordering::Relaxed);
-                }
-                if let Some(observer) = &self.shared.observer {
-                    observer.on_permit_wait(&PermitWaitEvent {
-                        operation: self.operation,
-                        store_hash: self.credentials.budget_key(),
-                        waited,
-                        granted: granted.is_ok(),
-                    });
-                }
-                granted?
+        let clock = &*self.shared.clock;
+        let (permit, waited) = HeldPermit::take(&self.store, ask, self.deadline, clock).await;
+        if let Some(waited) = waited {
+            if let Some(effort) = &self.effort {
+                effort.waited.store(true, Ordering::Relaxed);
             }
-        };
-        Ok(HeldPermit {
-            store: &self.store,
-            permit: Some(permit),
-        })
+            if let Some(observer) = &self.shared.observer {
+                observer.on_permit_wait(&PermitWaitEvent {
+                    operation: self.operation,
+                    store_hash: self.credentials.budget_key(),
+                    waited,
+                    granted: permit.is_ok(),
+                });
+            }
+        }
+        permit
     }
 
     async fn attempt(
@@ -670,13 +658,37 @@ struct Progress {
 
 /// A permit that is settled as unknown when the attempt is dropped half way.
 #[derive(Debug)]
-struct HeldPermit<'c> {
+pub(crate) struct HeldPermit<'c> {
     store: &'c StoreLine,
     permit: Option<Permit>,
 }
 
-impl HeldPermit<'_> {
-    fn settle(mut self, outcome: &PermitOutcome) {
+impl<'c> HeldPermit<'c> {
+    /// Takes a permit of the store's budget, and says how long that took where it was not had at once.
+    pub(crate) async fn take(
+        store: &'c StoreLine,
+        ask: PermitAsk,
+        deadline: Option<tokio::time::Instant>,
+        clock: &dyn Clock,
+    ) -> (Result<Self, TooLate>, Option<Duration>) {
+        let budget = &*store.budget;
+        let hold = |permit| Self {
+            store,
+            permit: Some(permit),
+        };
+        if let Some(permit) = budget.try_acquire(&ask) {
+            return (Ok(hold(permit)), None);
+        }
+        let began = clock.instant();
+        let granted = match in_time(deadline, budget.acquire(ask)).await {
+            Ok(granted) => granted,
+            Err(_) => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
+        };
+        let waited = clock.instant().saturating_duration_since(began);
+        (granted.map(hold), Some(waited))
+    }
+
+    pub(crate) fn settle(mut self, outcome: &PermitOutcome) {
         if let Some(permit) = self.permit.take() {
             self.store.budget.settle(permit, outcome);
         }

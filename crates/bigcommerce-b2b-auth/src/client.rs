@@ -313,6 +313,24 @@ impl<C: Credentials> Client<C> {
         &self.shared.jitter
     }
 
+    /// What is repeated by default, and after how long.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn retry_policy(&self) -> &RetryPolicy {
+        &self.shared.options.retry
+    }
+
+    /// What all calls to the store have in common.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn store_line(&self) -> &StoreLine {
+        &self.store
+    }
+
+    /// Whether spans name the customer.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn records_customers(&self) -> bool {
+        self.shared.record_customer_id
+    }
+
     /// Who is told what happens.
     #[cfg(feature = "tokens")]
     pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {

@@ -1,6 +1,7 @@
 //! The storefront's data APIs, GraphQL and REST, called with managed tokens. What lives where: `rejection.rs` how a reply refuses
 //! a token, `healing.rs` what is done about it, `layer.rs` and `storefront_api.rs` the same for `tower` and by `reqwest`, `origins.rs`
-//! where tokens may go, `judge.rs` an application's own rule for responses, `peek.rs` a body that is looked at on its way.
+//! where tokens may go, `judge.rs` an application's own rule for responses, `sending.rs` attempts with their spans, events and
+//! retries, `peek.rs` a body that is looked at on its way.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
@@ -24,6 +25,7 @@ mod layer;
 mod origins;
 mod peek;
 mod rejection;
+mod sending;
 mod storefront_api;
 #[cfg(test)]
 mod tests;

@@ -96,8 +96,22 @@ impl RetryPolicy {
             elapsed,
             time_left,
         } = *failed;
-        let repeatable = failure.is_retryable(operation);
-        if !repeatable || attempt >= self.max_attempts {
+        if !failure.is_retryable(operation) {
+            return Decision::Stop;
+        }
+        self.decide_repeatable(failure, attempt, elapsed, time_left, jitter)
+    }
+
+    /// The same for a failure that may pass by itself, of a call that can be repeated without doing harm.
+    pub(crate) fn decide_repeatable(
+        &self,
+        failure: Failure,
+        attempt: u32,
+        elapsed: Duration,
+        time_left: Option<Duration>,
+        jitter: &dyn Jitter,
+    ) -> Decision {
+        if attempt >= self.max_attempts {
             return Decision::Stop;
         }
         let wait = self.wait(failure, attempt, jitter);
@@ -296,15 +310,33 @@ impl Failure {
 
     /// Whether the failure may pass by itself, and the operation can be repeated without doing harm.
     pub(crate) fn is_retryable(self, operation: &Operation) -> bool {
-        let passes = match self {
+        self.is_retryable_if(Repeating::of(operation) == Repeating::Harmless)
+    }
+
+    /// The same for a call of which it is known whether repeating it is harmless.
+    pub(crate) fn is_retryable_if(self, is_harmless: bool) -> bool {
+        self.may_pass() && (is_harmless || !self.may_have_been_applied())
+    }
+
+    /// Whether the failure may pass by itself.
+    pub(crate) fn may_pass(self) -> bool {
+        match self {
             Self::NoReply(_) => true,
             Self::Untrusted | Self::Unreadable => false,
             // 501 and 505 say what the service cannot do, and will not learn in a minute.
             Self::Refused { status, .. } => {
                 matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
             }
-        };
-        passes && (Repeating::of(operation) == Repeating::Harmless || !self.may_have_been_applied())
+        }
+    }
+
+    /// How long the service asked to wait.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn wanted_wait(self) -> Option<Duration> {
+        match self {
+            Self::Refused { wanted_wait, .. } => wanted_wait,
+            Self::NoReply(_) | Self::Untrusted | Self::Unreadable => None,
+        }
     }
 
     /// Whether it was refused for want of budget.

@@ -7,7 +7,7 @@ use bigcommerce_b2b_auth_api::Operation;
 use tracing::{Span, field::Empty};
 
 use crate::{
-    BudgetReading, CustomerId, Error, ErrorKind,
+    BudgetReading, CustomerId, Error, ErrorKind, ReplyMeta,
     attempt::{Accepted, Failed},
     base_url::BaseUrl,
 };
@@ -16,6 +16,9 @@ use crate::{
 pub use crate::tokens::snapshot::SnapshotEvent;
 
 /// Is told what calls do, as it happens: a hook for metrics.
+///
+/// Calls of the storefront's APIs by a `StorefrontApi` or a `TokenLayer` (feature `tokens`) are told as well: their operations have the ids `storefront-graphql` and `storefront-rest`, the latter without a path. A response that
+/// is handed over with a status from 300 counts as failed.
 ///
 /// Every method has an empty default. They run on the task of the call, between its steps: what takes long holds up the
 /// call. What they panic with, the call panics with.
@@ -294,6 +297,21 @@ pub(crate) fn attempt_span(
     attempt: u32,
     waited: Duration,
 ) -> Span {
+    let server = (base.host.as_str(), base.port);
+    let url = format_args!("{}{}", base.prefix, operation.path);
+    attempt_span_to(operation, server, url, attempt, waited)
+}
+
+/// The same for an attempt to this host and port. `url` is what may be told of the URL.
+pub(crate) fn attempt_span_to(
+    operation: &'static Operation,
+    (host, port): (&str, u16),
+    url: impl fmt::Display,
+    attempt: u32,
+    waited: Duration,
+) -> Span {
+    // A call whose path is the caller's own has none here.
+    let template = Some(operation.path).filter(|path| !path.is_empty());
     let span = tracing::info_span!(
         "b2b_auth.attempt",
         otel.name = Empty,
@@ -303,9 +321,9 @@ pub(crate) fn attempt_span(
         http.request.resend_count = Empty,
         http.response.status_code = Empty,
         url.full = Empty,
-        url.template = operation.path,
-        server.address = base.host.as_str(),
-        server.port = base.port,
+        url.template = template,
+        server.address = host,
+        server.port = port,
         network.protocol.version = Empty,
         b2b.attempt = attempt,
         b2b.wait_ms = millis(waited),
@@ -315,14 +333,11 @@ pub(crate) fn attempt_span(
     );
     // Texts that have to be put together are, only where somebody looks.
     if !span.is_disabled() {
-        span.record(
-            "otel.name",
-            format_args!("{} {}", operation.method, operation.path),
-        );
-        span.record(
-            "url.full",
-            format_args!("{}{}", base.prefix, operation.path),
-        );
+        match template {
+            Some(path) => span.record("otel.name", format_args!("{} {path}", operation.method)),
+            None => span.record("otel.name", operation.method),
+        };
+        span.record("url.full", format_args!("{url}"));
         if attempt > 1 {
             span.record("http.request.resend_count", attempt - 1);
         }
@@ -356,25 +371,48 @@ pub(crate) fn record_attempt(span: &Span, result: &Result<Accepted, Failed>) {
         }
     };
     if let Some(meta) = meta {
-        span.record("http.response.status_code", meta.status);
-        if let Some(left) = meta.budget.remaining {
-            span.record("b2b.budget.left", left);
-        }
-        if let Some(id) = &meta.request_id {
-            span.record("b2b.request_id", id.as_str());
-        }
+        record_response(span, meta);
+    }
+}
+
+/// The same for an attempt of a storefront API.
+#[cfg(feature = "tokens")]
+pub(crate) fn record_attempted(span: &Span, meta: Option<&ReplyMeta>, failed: Option<ErrorKind>) {
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(kind) = failed {
+        record_failed(span, meta.map(|meta| meta.status), kind);
+    }
+    if let Some(meta) = meta {
+        record_response(span, meta);
+    }
+}
+
+fn record_response(span: &Span, meta: &ReplyMeta) {
+    span.record("http.response.status_code", meta.status);
+    if let Some(left) = meta.budget.remaining {
+        span.record("b2b.budget.left", left);
+    }
+    if let Some(id) = &meta.request_id {
+        span.record("b2b.request_id", id.as_str());
     }
 }
 
 /// What a span is told of a failure: the status where there is one, else the kind, as OpenTelemetry asks.
 pub(crate) fn record_failure(span: &Span, error: &Error) {
+    record_failed(span, error.status(), error.kind());
+}
+
+/// The same by status and kind.
+pub(crate) fn record_failed(span: &Span, status: Option<u16>, kind: ErrorKind) {
     if span.is_disabled() {
         return;
     }
     span.record("otel.status_code", "ERROR");
-    match error.status().filter(|status| *status >= 300) {
+    match status.filter(|status| *status >= 300) {
         Some(status) => span.record("error.type", format_args!("{status}")),
-        None => span.record("error.type", format_args!("{:?}", error.kind())),
+        None => span.record("error.type", format_args!("{kind:?}")),
     };
 }
 

@@ -73,7 +73,7 @@ impl GraphqlReply {
         Self { times_sent, ..self }
     }
 
-    /// How often the call was sent: 2 when its token was refused and replaced.
+    /// How often the call was sent: 2 when its token was refused and replaced, and more often where attempts were repeated.
     #[must_use]
     pub fn times_sent(&self) -> u32 {
         self.times_sent

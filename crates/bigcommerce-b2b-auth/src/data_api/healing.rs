@@ -54,7 +54,7 @@ impl<T> Answer<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenUse {
-    /// How often the call was sent: 2 when its token was refused and replaced.
+    /// How often the call was sent: 2 when its token was refused and replaced, and more often where attempts were repeated.
     pub sent: u32,
     /// Whether the reply refuses the token that it was sent with at last.
     pub is_refused: bool,

@@ -18,8 +18,9 @@ use super::{
     origins::AllowedOrigins,
     peek::{Look, PeekedBody, is_readable},
     rejection,
+    sending::{self, Attempted, DataCall, Server},
 };
-use crate::{StorefrontTokens, TokenRequest};
+use crate::{ErrorKind, ManagedToken, ReplyMeta, Secret, StorefrontTokens, TokenRequest};
 
 /// A [`tower`](https://docs.rs/tower) layer that puts a storefront token on requests and heals refusals.
 ///
@@ -73,6 +74,8 @@ use crate::{StorefrontTokens, TokenRequest};
 ///   once; when its token is refused, that is replaced for the next one.
 /// - **Places.** A token goes to the [`AllowedOrigins`] alone. A request for another place that asks for one ends with
 ///   [`CallError::Token`] and is not sent.
+/// - **Observability.** Spans and [observer](crate::watch::Observer) events of the tokens' client tell of each call with a
+///   token. Nothing is retried but for a rejected token: put a layer of `tower` below for that.
 /// - **Telling.** Each reply to a call with a token has a [`TokenUse`](crate::TokenUse) among its extensions.
 /// - **Redirects** are not followed. Put the layer *below* whatever follows them: each hop then comes by here and is looked at.
 #[derive(Clone)]
@@ -250,10 +253,20 @@ impl<R> TokenLayer<R> {
             let sent = inner.call(request).await.map_err(CallError::Send)?;
             return Ok(sent.map(PeekedBody::unread));
         };
-        self.origins
+        let url = self
+            .origins
             .check_uri(request.uri())
             .map_err(CallError::Token)?;
         let is_graphql = is_graphql(request.uri().path());
+        let operation = if is_graphql {
+            &sending::GRAPHQL
+        } else {
+            sending::rest(request.method())
+        };
+        let client = self.tokens.client();
+        let call = &DataCall::new(client, operation, wish.customer());
+        let server = Server::of(&url, operation);
+        let access_token = wish.access_token().cloned();
         let (parts, body) = request.into_parts();
         let again = self.repeat.repeat(&body).map(|body| {
             let request = Request::from_parts(parts.clone(), body);
@@ -261,24 +274,44 @@ impl<R> TokenLayer<R> {
         });
         let first = (inner, Request::from_parts(parts, body));
         let rule = self.judge.as_ref();
-        let (mut reply, token_use) = self
-            .tokens
-            .heal(
-                wish,
-                first,
-                again,
-                |(mut inner, mut request), token| async move {
-                    let authorization = token.authorization().clone();
-                    request
-                        .headers_mut()
-                        .insert(header::AUTHORIZATION, authorization);
-                    // The first is ready as it is, and stays so; the one that was kept for later is made ready.
-                    poll_fn(|context| inner.poll_ready(context)).await?;
-                    let reply = inner.call(request).await?;
-                    Ok(judge(reply, is_graphql, rule).await)
-                },
-            )
-            .await?;
+        let (server, access_token) = (&server, &access_token);
+        let send = |(mut inner, mut request): (S, Request<B>), token: ManagedToken| async move {
+            let authorization = token.authorization().clone();
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, authorization);
+            // The first is ready as it is, and stays so; the one that was kept for later is made ready.
+            poll_fn(|context| inner.poll_ready(context)).await?;
+            let attempt = |number| async move {
+                let requested_at = client.clock().now();
+                let reply = match inner.call(request).await {
+                    Ok(reply) => reply,
+                    Err(error) => return Attempted::broken(error),
+                };
+                let status = reply.status().as_u16();
+                let secrets: Vec<_> = access_token
+                    .iter()
+                    .cloned()
+                    .chain([Secret::from(token.expose_secret())])
+                    .collect();
+                let meta = ReplyMeta::read(status, reply.headers(), number, requested_at, &secrets);
+                Attempted::answered(judge(reply, is_graphql, rule).await, None, None, meta)
+            };
+            call.attempt(server, attempt).await.answer
+        };
+        let healed = call
+            .within_span(self.tokens.heal(wish, first, again, send))
+            .await;
+        call.ended(match &healed {
+            Ok((_, token_use)) if token_use.is_refused => Some(ErrorKind::TokenRejected),
+            Ok((reply, _)) => sending::kind_of(reply.status().as_u16()).map(|(kind, _)| kind),
+            Err(error) => Some(
+                error
+                    .token_error()
+                    .map_or(ErrorKind::Interrupted, crate::Error::kind),
+            ),
+        });
+        let (mut reply, token_use) = healed?;
         reply.extensions_mut().insert(token_use);
         Ok(reply)
     }

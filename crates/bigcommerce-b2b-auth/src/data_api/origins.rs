@@ -98,8 +98,8 @@ impl AllowedOrigins {
         )))
     }
 
-    /// The same. A URI without scheme or host names no place.
-    pub(crate) fn check_uri(&self, uri: &Uri) -> Result<(), Error> {
+    /// The same, which gives the URI as a URL. A URI without scheme or host names no place.
+    pub(crate) fn check_uri(&self, uri: &Uri) -> Result<Url, Error> {
         let url = match (uri.scheme(), uri.host()) {
             (Some(_), Some(_)) => Url::parse(&uri.to_string()).ok(),
             _ => None,
@@ -110,7 +110,8 @@ impl AllowedOrigins {
                  whether a token may go there",
             )
         })?;
-        self.check(&url)
+        self.check(&url)?;
+        Ok(url)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use reqwest::{Request, RequestBuilder, Response, ResponseBuilderExt as _};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -14,14 +14,17 @@ use super::{
     origins::AllowedOrigins,
     peek::{Look, PeekedBody},
     rejection::{self, Verdict},
+    sending::{self, Attempted, DataCall, Rules},
 };
 use crate::{
-    Error, ErrorKind, Hint, ManagedToken, ReplyMeta, Secret, StorefrontTokens, TokenRequest,
-    attempt::Body,
+    Error, ErrorKind, Hint, ManagedToken, ReplyMeta, RetryPolicy, Secret, StorefrontTokens,
+    TokenRequest,
+    attempt::{Body, is_about_trust},
     base_url,
     client::{HAS_TLS, user_agent},
-    envelope, reply,
-    transport::HttpTransport,
+    envelope,
+    retry::Failure,
+    transport::{Delivery, HttpTransport, TransportError},
 };
 
 /// How long a call may take unless it says otherwise, the reading of its reply included.
@@ -55,10 +58,16 @@ const LONGEST_REPLY: usize = 8 * 1024 * 1024;
 /// # }
 /// ```
 ///
-/// It is cheap to clone, and clones share their connections. What it sees to is told at [`TokenLayer`](crate::TokenLayer):
-/// refusals are healed once, a body that cannot be sent twice is not, a token goes to named origins alone, and redirects are
-/// not followed. It repeats nothing else, and its calls are not counted against the budget of the Authentication API: whether
-/// the service counts them there is not known.
+/// It is cheap to clone, and clones share their connections.
+///
+/// - **Tokens**: as for [`TokenLayer`](crate::TokenLayer), a rejected token is replaced once and the call is repeated once, a
+///   body that cannot be sent twice is sent once, a token goes to named origins only, and redirects are not followed.
+/// - **Retries**: requests by GET, HEAD, OPTIONS, PUT and DELETE are repeated after failures that may pass by themselves, by a
+///   [`RetryPolicy`], a [retry budget](crate::RetryBudget) of their own, `Retry-After` and a deadline. GraphQL calls are if they
+///   [say so](CallGraphql::may_be_repeated). All other calls are sent once.
+/// - **Observability**: spans and [observer](crate::watch::Observer) events as for other calls.
+/// - **Rate limit**: calls do not count against the rate limit of the store unless the builder says so. Whether the service
+///   counts them is unknown.
 #[derive(Clone)]
 pub struct StorefrontApi(Arc<Shared>);
 
@@ -73,6 +82,8 @@ struct Shared {
     user_agent: HeaderValue,
     longest_reply: usize,
     judge: Option<ResponseJudge>,
+    rules: Rules,
+    graphql_may_be_repeated: bool,
 }
 
 #[bon::bon]
@@ -103,10 +114,23 @@ impl StorefrontApi {
         /// The path of the GraphQL API: `/graphql` if unset.
         #[builder(into, default = "/graphql")]
         graphql_path: String,
-        /// How long a call may take, the reading of its reply included, unless its request says otherwise. 30 seconds by
-        /// default.
+        /// How long an attempt may take, the reading of its response included, unless its request says otherwise. 30 seconds
+        /// by default.
         #[builder(default = DEFAULT_TIMEOUT)]
         timeout: Duration,
+        /// How calls are repeated that may be. The client's policy if unset.
+        retry: Option<RetryPolicy>,
+        /// After this time no attempt begins that repeats another one, and none takes longer. The client's deadline if unset,
+        /// which is 2 minutes by default.
+        deadline: Option<Duration>,
+        /// Whether GraphQL calls may be repeated that do not say so themselves. They may not by default, since a mutation
+        /// would be done twice.
+        #[builder(default)]
+        graphql_may_be_repeated: bool,
+        /// Whether each attempt takes a permit of the store's rate limit, which the calls of the Authentication API share, and
+        /// waits for it. They do not by default: whether the service counts calls of the storefront's APIs is unknown.
+        #[builder(default)]
+        counts_against_rate_limit: bool,
         /// The longest GraphQL reply that is read, in bytes. 8 MiB by default.
         #[builder(default = LONGEST_REPLY)]
         longest_reply: usize,
@@ -147,8 +171,17 @@ impl StorefrontApi {
                 HttpTransport::client(is_loopback, is_https)?
             }
         };
+        let client = tokens.client();
+        let rules = Rules {
+            retry: retry.unwrap_or_else(|| client.retry_policy().clone()),
+            retry_tokens: client.store_line().retry_tokens.full(),
+            deadline: deadline.unwrap_or_else(|| client.default_deadline()),
+            takes_permits: counts_against_rate_limit,
+        };
         Ok(Self(Arc::new(Shared {
             tokens,
+            rules,
+            graphql_may_be_repeated,
             http,
             graphql: format!("{base}/{}", graphql_path.trim_start_matches('/')),
             base,
@@ -182,6 +215,9 @@ impl StorefrontApi {
         /// Which of the query's operations is meant, where it has several.
         #[builder(into)]
         operation_name: Option<String>,
+        /// Whether the call may be repeated after a failure that may pass by itself: for a query, which changes nothing. As
+        /// the builder says if unset.
+        may_be_repeated: Option<bool>,
     ) -> Result<GraphqlReply, Error> {
         let shared = &*self.0;
         let mut body = Map::from_iter([("query".to_owned(), Value::from(query))]);
@@ -195,14 +231,28 @@ impl StorefrontApi {
             .body(Value::from(body).to_string());
         let request = self.finished(request)?;
         let again = request.try_clone();
+        let client = shared.tokens.client();
+        let may_be_repeated = may_be_repeated.unwrap_or(shared.graphql_may_be_repeated);
         let access_token = customer.access_token().cloned();
-        let (raw, token_use) = shared
-            .tokens
-            .heal(customer, request, again, |request, token| {
-                shared.graphql_once(request, token, access_token.clone())
+        let call = DataCall::new(client, &sending::GRAPHQL, customer.customer());
+        let reply = call
+            .within_span(async {
+                let send = |request, token: ManagedToken| {
+                    let secrets = shared.secrets(&token, access_token.as_ref());
+                    let once = move |request, number| {
+                        shared.graphql_once(request, token.clone(), secrets.clone(), number)
+                    };
+                    call.attempts_of(&shared.rules, may_be_repeated, request, once)
+                };
+                let healed = shared.tokens.heal(customer, request, again, send).await;
+                let (raw, token_use) = call.outcome(healed)?;
+                raw.read(may_be_repeated)
+                    .map(|reply| reply.sent(token_use.sent))
+                    .map_err(|error| call.told(error))
             })
-            .await?;
-        raw.read().map(|reply| reply.sent(token_use.sent))
+            .await;
+        call.ended(reply.as_ref().err().map(Error::kind));
+        reply
     }
 }
 
@@ -239,20 +289,31 @@ impl StorefrontApi {
         let shared = &*self.0;
         let request = self.finished(request)?;
         let again = request.try_clone();
-        let (mut reply, token_use) = shared
-            .tokens
-            .heal(
-                customer.into(),
-                request,
-                again,
-                |request, token| async move {
-                    let response = shared.send_once(request, &token).await?;
-                    Ok(shared.judged(response).await)
-                },
-            )
-            .await?;
-        reply.extensions_mut().insert(token_use);
-        Ok(reply)
+        let wish = customer.into();
+        let client = shared.tokens.client();
+        let may_be_repeated = request.method().is_idempotent();
+        let access_token = wish.access_token().cloned();
+        let call = DataCall::new(client, sending::rest(request.method()), wish.customer());
+        let response = call
+            .within_span(async {
+                let send = |request, token: ManagedToken| {
+                    let secrets = shared.secrets(&token, access_token.as_ref());
+                    let once = move |request, number| {
+                        shared.rest_once(request, token.clone(), secrets.clone(), number)
+                    };
+                    call.attempts_of(&shared.rules, may_be_repeated, request, once)
+                };
+                call.outcome(shared.tokens.heal(wish, request, again, send).await)
+            })
+            .await;
+        call.ended(match &response {
+            Ok((_, token_use)) if token_use.is_refused => Some(ErrorKind::TokenRejected),
+            Ok((response, _)) => sending::kind_of(response.status().as_u16()).map(|(kind, _)| kind),
+            Err(error) => Some(error.kind()),
+        });
+        let (mut response, token_use) = response?;
+        response.extensions_mut().insert(token_use);
+        Ok(response)
     }
 
     /// The request, if its token may go where it goes.
@@ -277,11 +338,40 @@ impl Shared {
         &self,
         mut request: Request,
         token: &ManagedToken,
-    ) -> Result<Response, Error> {
+    ) -> Result<Response, TransportError> {
         request
             .headers_mut()
             .insert(header::AUTHORIZATION, token.authorization().clone());
-        self.http.execute(request).await.map_err(broken)
+        Ok(self.http.execute(request).await?)
+    }
+
+    /// What no text that is shown may repeat.
+    fn secrets(&self, token: &ManagedToken, access_token: Option<&Secret>) -> Vec<Secret> {
+        let own = self.tokens.client().fixed_token();
+        let others = access_token.into_iter().chain(own).cloned();
+        [Secret::from(token.expose_secret())]
+            .into_iter()
+            .chain(others)
+            .collect()
+    }
+
+    async fn rest_once(
+        &self,
+        request: Request,
+        token: ManagedToken,
+        secrets: Vec<Secret>,
+        number: u32,
+    ) -> Attempted<Response> {
+        let clock = self.tokens.client().clock();
+        let requested_at = clock.now();
+        let response = match self.send_once(request, &token).await {
+            Ok(response) => response,
+            Err(error) => return broken(error),
+        };
+        let (status, headers) = (response.status(), response.headers());
+        let meta = ReplyMeta::read(status.as_u16(), headers, number, requested_at, &secrets);
+        let failure = sending::failure_of(status, headers, clock.now());
+        Attempted::answered(self.judged(response).await, failure, None, meta)
     }
 
     /// What a response says of the token that was sent.
@@ -310,16 +400,15 @@ impl Shared {
         &self,
         request: Request,
         token: ManagedToken,
-        access_token: Option<Secret>,
-    ) -> Result<Answer<RawReply>, Error> {
-        let client = self.tokens.client();
-        let secrets: Vec<_> = [Secret::from(token.expose_secret())]
-            .into_iter()
-            .chain(access_token)
-            .chain(client.fixed_token().cloned())
-            .collect();
-        let requested_at = client.clock().now();
-        let mut response = self.send_once(request, &token).await?;
+        secrets: Vec<Secret>,
+        number: u32,
+    ) -> Attempted<RawReply> {
+        let clock = self.tokens.client().clock();
+        let requested_at = clock.now();
+        let mut response = match self.send_once(request, &token).await {
+            Ok(response) => response,
+            Err(error) => return broken(error),
+        };
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let body = match Body::read(response, self.longest_reply).await {
@@ -344,36 +433,39 @@ impl Shared {
         let opinion = judge::of_body(rule, by_head, status, &headers, read);
         let graphql = read.filter(|_| status.is_success());
         let verdict = rejection::of_response(opinion, status.as_u16(), graphql);
+        let by_body = body.as_ref().err().map(|error| match error.kind() {
+            ErrorKind::ReplyTooLarge => Failure::Unreadable,
+            _ => Failure::NoReply(Delivery::Unknown),
+        });
+        let failure = sending::failure_of(status, &headers, clock.now()).or(by_body);
+        let kind = body.as_ref().err().map(Error::kind);
+        let meta = ReplyMeta::read(status.as_u16(), &headers, number, requested_at, &secrets);
         let raw = RawReply {
-            status,
-            meta: ReplyMeta::read(status.as_u16(), &headers, 1, requested_at, &secrets),
-            headers,
+            meta: meta.clone(),
             body,
+            failure,
             is_refusal: verdict == Verdict::Refused,
             secrets,
-            now: client.clock().now(),
         };
-        Ok(verdict.answer(raw))
+        Attempted::answered(verdict.answer(raw), failure, kind, meta)
     }
 }
 
 /// A reply of the GraphQL API, as it came.
 struct RawReply {
-    status: StatusCode,
-    headers: HeaderMap,
     meta: ReplyMeta,
     body: Result<Vec<u8>, Error>,
+    /// What its status or its body failed with.
+    failure: Option<Failure>,
     /// Whether it refuses the token.
     is_refusal: bool,
     /// The token that was sent, and what else nothing that is shown may repeat.
     secrets: Vec<Secret>,
-    now: std::time::SystemTime,
 }
 
 impl RawReply {
-    fn read(self) -> Result<GraphqlReply, Error> {
-        let failed = |kind, summary| Error::of_data_api(kind, summary);
-        let status = self.status.as_u16();
+    fn read(self, may_be_repeated: bool) -> Result<GraphqlReply, Error> {
+        let status = self.meta.status;
         if self.is_refusal {
             let errors = self
                 .body
@@ -383,66 +475,57 @@ impl RawReply {
                 let error = reply.errors().first()?;
                 Hint::of_storefront_response(status, &error.message)
             });
-            return Err(failed(
+            return Err(Error::of_data_api(
                 ErrorKind::TokenRejected,
                 "the storefront API refused the token that took the place of a refused one",
             )
             .with_hint(hint)
             .with_meta(self.meta));
         }
-        if !self.status.is_success() {
-            let (kind, summary) = match status {
-                300..=399 => (ErrorKind::Redirected, "the storefront API points elsewhere"),
-                403 => (
-                    ErrorKind::Forbidden,
-                    "the storefront API does not allow this customer to do so",
-                ),
-                404 => (ErrorKind::NotFound, "the storefront API is not there"),
-                429 => (
-                    ErrorKind::RateLimited,
-                    "the storefront API was asked too often",
-                ),
-                400..=499 => (ErrorKind::Rejected, "the storefront API rejected the call"),
-                _ => (ErrorKind::Server, "the storefront API failed"),
-            };
+        let may_have_been_applied = self.failure.is_some_and(Failure::may_have_been_applied);
+        let is_retryable = self
+            .failure
+            .is_some_and(|failure| failure.is_retryable_if(may_be_repeated));
+        if let Some((kind, summary)) = sending::kind_of(status) {
             let problem = match &self.body {
                 Ok(body) => envelope::read_problem(body, &self.secrets),
                 Err(error) => envelope::Problem::described(error.summary().to_owned()),
             };
-            let wanted_wait = match status {
-                408 | 425 | 429 | 500..=599 => reply::wanted_wait(&self.headers, self.now),
-                _ => None,
-            };
             let words = problem.message.as_deref().unwrap_or_default();
             let hint = Hint::of_storefront_response(status, words);
-            return Err(failed(kind, summary)
+            return Err(Error::of_data_api(kind, summary)
                 .with_message(problem.code, problem.message, problem.reason)
                 .with_hint(hint)
-                .with_retry_after(wanted_wait)
-                // What failed inside may have been done before.
-                .maybe_applied(matches!(kind, ErrorKind::Server | ErrorKind::Redirected))
-                .retryable(kind == ErrorKind::RateLimited)
+                .with_retry_after(self.failure.and_then(Failure::wanted_wait))
+                .maybe_applied(may_have_been_applied)
+                .retryable(is_retryable)
                 .with_meta(self.meta));
         }
         let meta = self.meta;
-        let body = self
-            .body
-            .map_err(|error| error.maybe_applied(true).with_meta(meta.clone()))?;
+        let body = self.body.map_err(|error| {
+            error
+                .maybe_applied(true)
+                .retryable(is_retryable)
+                .with_meta(meta.clone())
+        })?;
         GraphqlReply::read(&body, meta, &self.secrets)
     }
 }
 
-/// What came in the way of a request, without the URL that was called.
-fn broken(error: reqwest::Error) -> Error {
-    let (kind, summary) = if error.is_connect() {
+/// An attempt without a response. The error holds no URL.
+fn broken<T>(error: TransportError) -> Attempted<T> {
+    let delivery = error.delivery();
+    let is_timeout = error.is_timeout();
+    let source = error.into_source();
+    let (kind, summary) = if delivery == Delivery::NotSent {
         (
             ErrorKind::Connect,
-            "no connection to the storefront API came about",
+            "could not connect to the storefront API",
         )
-    } else if error.is_timeout() {
+    } else if is_timeout {
         (
             ErrorKind::Timeout,
-            "no reply of the storefront API came in time",
+            "the storefront API did not respond in time",
         )
     } else {
         (
@@ -450,10 +533,16 @@ fn broken(error: reqwest::Error) -> Error {
             "the connection broke before the storefront API had answered",
         )
     };
-    Error::of_data_api(kind, summary)
-        .maybe_applied(kind != ErrorKind::Connect)
-        .retryable(kind == ErrorKind::Connect)
-        .with_source(Box::new(error.without_url()))
+    let failure = if delivery == Delivery::NotSent && is_about_trust(&*source) {
+        Failure::Untrusted
+    } else {
+        Failure::NoReply(delivery)
+    };
+    let error = Error::of_data_api(kind, summary)
+        .maybe_applied(failure.may_have_been_applied())
+        .retryable(failure.is_retryable_if(false))
+        .with_source(source);
+    Attempted::failed(failure, error)
 }
 
 impl fmt::Debug for StorefrontApi {

@@ -57,6 +57,11 @@ impl TokenRequest {
         self
     }
 
+    /// The customer.
+    pub(crate) fn customer(&self) -> CustomerId {
+        self.customer
+    }
+
     /// The customer access token, which nothing that is shown may repeat.
     pub(crate) fn access_token(&self) -> Option<&Secret> {
         let token = self.customer_access_token.as_ref();
