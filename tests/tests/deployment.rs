@@ -181,7 +181,10 @@ fn client(base_url: &str, credentials: StoreAccess) -> Client {
         .unwrap()
 }
 
-fn client_over(base_url: &str, http: reqwest::ClientBuilder) -> Client {
+fn client_over(
+    base_url: &str,
+    http: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
+) -> Client {
     Client::builder()
         .credentials(access())
         .base_url(base_url)
@@ -258,10 +261,12 @@ async fn a_builder_that_follows_redirects_follows_none() {
         }
     })
     .await;
-    let hostile = reqwest::Client::builder()
-        .redirect(Policy::limited(10))
-        .referer(true)
-        .no_proxy();
+    let hostile = || {
+        reqwest::Client::builder()
+            .redirect(Policy::limited(10))
+            .referer(true)
+            .no_proxy()
+    };
     let errors = all_six(&client_over(&service.base_url, hostile)).await;
     for error in &errors {
         assert_eq!(error.kind(), ErrorKind::Redirected, "{error}");
@@ -311,7 +316,7 @@ async fn a_builder_that_logs_connections_logs_none() {
     assert!(logged("logged-probe"));
 
     let credentials = StoreAccess::new("abc123", "planted-for-the-log").unwrap();
-    let client = client_over(&service.base_url, talkative()).for_store(credentials);
+    let client = client_over(&service.base_url, talkative).for_store(credentials);
     mint(&client).await.unwrap();
     assert_eq!(service.tokens().last().unwrap(), "planted-for-the-log");
     assert!(!logged("planted-for-the-log"));
@@ -323,7 +328,7 @@ async fn a_builder_that_logs_connections_logs_none() {
 async fn plain_http_goes_through_the_proxy_of_the_builder() {
     let proxy = Server::start(async |_| minted()).await;
     let through = reqwest::Proxy::all(&proxy.base_url).unwrap();
-    let http = reqwest::Client::builder().proxy(through);
+    let http = move || reqwest::Client::builder().proxy(through.clone());
     mint(&client_over("http://b2b.invalid", http))
         .await
         .unwrap();
@@ -342,7 +347,7 @@ async fn https_asks_the_proxy_for_a_tunnel_and_shows_it_nothing() {
     let through = reqwest::Proxy::all(&proxy.base_url)
         .unwrap()
         .basic_auth("proxy-user", "proxy-password");
-    let http = reqwest::Client::builder().proxy(through);
+    let http = move || reqwest::Client::builder().proxy(through.clone());
     let errors = all_six(&client_over("https://b2b.invalid", http)).await;
     for error in &errors {
         assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
@@ -393,9 +398,11 @@ async fn http2_carries_calls_side_by_side_on_one_connection() {
         }
     })
     .await;
-    let http = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .no_proxy();
+    let http = || {
+        reqwest::Client::builder()
+            .http2_prior_knowledge()
+            .no_proxy()
+    };
     let client = client_over(&service.base_url, http);
     let calls = (0..CALLS).map(|_| mint(&client));
     for result in futures_util::future::join_all(calls).await {

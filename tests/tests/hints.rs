@@ -527,11 +527,11 @@ async fn a_default_header_of_the_http_client_can_be_the_other_kind() {
     let client = Client::builder()
         .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
         .base_url(sandbox.base_url())
-        .http(
+        .http(move || {
             reqwest::Client::builder()
                 .no_proxy()
-                .default_headers(defaults),
-        )
+                .default_headers(defaults.clone())
+        })
         .build()
         .unwrap();
     assert_hint(&mint(&client).await, Some(Hint::BothHeaderSets));

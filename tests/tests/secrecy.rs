@@ -335,7 +335,7 @@ async fn call_data_apis(client: &Client, heard: &Heard) -> Vec<String> {
             .tokens(tokens.clone())
             .base_url(&address)
             .graphql_path(graphql_path)
-            .http(reqwest::Client::builder().connection_verbose(true))
+            .http(|| reqwest::Client::builder().connection_verbose(true))
             .build()
             .unwrap()
     };
@@ -639,18 +639,25 @@ async fn no_planted_secret_comes_out_anywhere() {
         let mut builder = Sandbox::builder()
             .store(store())
             .rate_limit(bigcommerce_b2b_auth_sandbox::RateLimit::unlimited());
-        // The noisiest client that a caller can hand in.
-        let mut http = reqwest::Client::builder()
-            .connection_verbose(true)
-            .referer(true);
+        let mut root = None;
         if secure {
-            let (identity, root) = tls();
+            let (identity, certificate) = tls();
             builder = builder.tls(identity);
-            http = http.tls_backend_rustls().tls_certs_only([root]);
+            root = Some(certificate);
         }
-        if !http2 {
-            http = http.http1_only();
-        }
+        // The noisiest client that a caller can hand in.
+        let http = move || {
+            let mut http = reqwest::Client::builder()
+                .connection_verbose(true)
+                .referer(true);
+            if let Some(root) = &root {
+                http = http.tls_backend_rustls().tls_certs_only([root.clone()]);
+            }
+            if !http2 {
+                http = http.http1_only();
+            }
+            http
+        };
         let sandbox = builder.start().await.unwrap();
         let client = Client::builder()
             .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())

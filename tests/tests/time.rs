@@ -67,7 +67,7 @@ async fn a_refusal_that_says_when_is_waited_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_request_is_the_same_as_the_first() {
+async fn a_repeated_request_is_the_same_as_the_first_but_for_its_connection() {
     let clock = PausedClock::start();
     let sandbox = sandbox(clock, RateLimit::unlimited(), vec![]);
     let client = client(
@@ -88,8 +88,11 @@ async fn a_repeated_request_is_the_same_as_the_first() {
     };
     assert_eq!(repeated.len(), 2);
     assert!(first.headers().contains_key("accept") && first.headers().contains_key("content-type"));
+    assert!(!first.headers().contains_key("connection"));
     for request in repeated {
-        assert_eq!(request.headers(), first.headers());
+        let mut headers = request.headers().clone();
+        assert_eq!(headers.remove("connection").unwrap(), "close");
+        assert_eq!(headers, *first.headers());
         assert_eq!(request.body(), first.body());
     }
 }

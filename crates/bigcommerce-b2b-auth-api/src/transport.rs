@@ -25,6 +25,13 @@ pub type TransportFuture<'a> =
 ///
 /// Implement it to add what this crate leaves out, or to replace the network. A transport may wrap another one.
 /// Whoever implements it answers for what goes out: credentials, redirects, time-outs, and that no secret is logged.
+///
+/// # Another connection
+/// A request with the header `Connection: close` asks for a connection of its own. The SDK sets it after a response that may be
+/// the fault of the connection, or of the server behind it: a 5xx, a response that broke off, timed out or was malformed. A
+/// transport that keeps connections sends such a request over a new one. A transport that only passes the header on still gets
+/// rid of a broken HTTP/1.1 connection, since the server and `hyper` close it after the request. HTTP/2 forbids the header:
+/// `hyper`, and with it `reqwest`, leaves it out there.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends `request`, which belongs to `operation`. Do not log it: the URL of the exchange call holds the session JWT, and
     /// the `Debug` of a request shows its URL.

@@ -35,6 +35,7 @@ use crate::{
     options::Settled,
     retry::{Decision, FailedAttempt, Failure},
     secret_provider::header_safe,
+    transport::ask_for_another_connection,
     watch::{self, AttemptEvent, CallEvent, CallOutcome, PermitWaitEvent, RetryCause, RetryEvent},
 };
 
@@ -208,6 +209,7 @@ impl Call {
 
     /// A success whose body does not hold what it should: it happened, and what it made is lost.
     fn malformed(&self, malformed: Malformed) -> Error {
+        self.shared.suspect_connection();
         self.error(
             ErrorKind::UnexpectedReply,
             format!("the service reported success, but {}", malformed.0),
@@ -262,6 +264,13 @@ impl Call {
                 }
             }
             self.set_headers(&mut headers, token.as_ref())?;
+            let needs_another_connection = match &last {
+                Some(failed) => failed.failure.may_be_of_the_connection(),
+                None => self.shared.take_suspicion(),
+            };
+            if needs_another_connection {
+                ask_for_another_connection(&mut headers);
+            }
             let permit = match self.permit().await {
                 Ok(permit) => permit,
                 Err(late) => return Err(self.too_late(late, last, &progress)),
@@ -433,6 +442,9 @@ impl Call {
 
     /// The error of a call that ends with this failure.
     fn give_up(&self, failed: Failed, progress: &Progress) -> Error {
+        if failed.failure.may_be_of_the_connection() {
+            self.shared.suspect_connection();
+        }
         let retryable = failed.failure.is_retryable(self.operation);
         failed
             .error

@@ -1,6 +1,12 @@
 //! The client and its builder: one pool, one policy and one clock, shared by all that is made from it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bigcommerce_b2b_auth_api::{Operation, Transport};
 use http::HeaderValue;
@@ -15,7 +21,7 @@ use crate::{
     clock::SystemClock,
     options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
     retry::{RandomJitter, RetryTokens},
-    transport::HttpTransport,
+    transport::{HttpSettings, HttpTransport},
     watch::Observer,
 };
 
@@ -86,8 +92,24 @@ pub(crate) struct Shared {
     pub(crate) jitter: Arc<dyn Jitter>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) record_customer_id: bool,
+    /// Whether the last call ended with a response that may be the fault of its connection.
+    is_connection_suspect: AtomicBool,
     options: Settled,
     stores: Stores,
+}
+
+impl Shared {
+    /// A call ended with a response that may be the fault of its connection: the next call takes another one.
+    pub(crate) fn suspect_connection(&self) {
+        self.is_connection_suspect.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the call that begins now has to take another connection than the last one.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        // Nearly always there is none, and nothing to be written that other cores would have to hear of.
+        self.is_connection_suspect.load(Ordering::Relaxed)
+            && self.is_connection_suspect.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl Client {
@@ -173,11 +195,14 @@ impl<C: Credentials> Client<C> {
         /// Where the random part of waits comes from. The system's chance if unset.
         #[builder(default = Arc::new(RandomJitter))]
         jitter: Arc<dyn Jitter>,
-        /// An HTTP client that is configured by you: proxies, certificates, connection pool, HTTP/2. What the SDK's safety
+        /// Makes an HTTP client with your settings: proxies, certificates, connection pool, HTTP/2. What the SDK's safety
         /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections. Headers
         /// that you make a default of it are sent along; leave credentials out of them. Unlike the SDK's own, it takes a proxy
         /// from the environment also for a loopback address.
-        http: Option<reqwest::ClientBuilder>,
+        ///
+        /// It is a function because two HTTP clients are built with it: see [`HttpTransport::from_builder`].
+        #[builder(with = |make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static| HttpSettings::new(make))]
+        http: Option<HttpSettings>,
         /// What sends requests in place of the client's own [`HttpTransport`]: one that wraps it, or another one altogether.
         /// Whoever gives one answers for redirects (they must not be followed), for TLS, and for what it logs.
         transport: Option<Arc<dyn Transport>>,
@@ -201,13 +226,18 @@ impl<C: Credentials> Client<C> {
                 Arc::new(LocalBudgets::new(budget_limit))
             }
         });
-        let http = match (http, &transport) {
-            (Some(configured), _) => HttpTransport::protected(configured)?,
-            (None, Some(_)) => HttpTransport::for_requests_alone()?,
-            (None, None) => HttpTransport::client(base_url.is_loopback, base_url.is_https)?,
+        let (http, far_end) = match (transport, http) {
+            (Some(transport), Some(settings)) => (settings.client()?, transport),
+            (Some(transport), None) => (HttpTransport::for_requests_alone()?, transport),
+            (None, settings) => {
+                let settings = settings.unwrap_or_else(|| {
+                    HttpSettings::for_address(base_url.is_loopback, base_url.is_https)
+                });
+                let transport = HttpTransport::with_settings(settings)?;
+                let http = transport.pool().clone();
+                (http, Arc::new(transport) as Arc<dyn Transport>)
+            }
         };
-        let far_end =
-            transport.unwrap_or_else(|| Arc::new(HttpTransport::with_client(http.clone())));
         let shared = Shared {
             http,
             far_end,
@@ -218,6 +248,7 @@ impl<C: Credentials> Client<C> {
             jitter,
             observer,
             record_customer_id,
+            is_connection_suspect: AtomicBool::new(false),
             options: Settled {
                 retry,
                 deadline,

@@ -141,8 +141,9 @@
 //! **Proxies.** `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are followed, except for a base URL that is loopback.
 //! A proxy for https is only asked for a tunnel: it gets to see the name of the host, and no credential.
 //!
-//! **An HTTP client of your own.** Proxies, certificates and the connection pool are set on a [`reqwest::ClientBuilder`]. On
-//! top of it the SDK sets what its safety rests on: no redirects, no retries but its own, no `Referer`, no logging of
+//! **An HTTP client of your own.** Proxies, certificates and the connection pool are set on a [`reqwest::ClientBuilder`], by a
+//! function that makes it: a retry after a broken response goes over a new connection, for which a second HTTP client is
+//! built. On top of it the SDK sets what its safety rests on: no redirects, no retries but its own, no `Referer`, no logging of
 //! connections. Everything else is as you leave it: there is no connect time-out unless you set one, and the proxies of the
 //! environment are followed for loopback as well.
 //!
@@ -151,10 +152,13 @@
 //! use bigcommerce_b2b_auth::{Client, StoreAccess};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let http = reqwest::Client::builder()
-//!     .proxy(reqwest::Proxy::https("http://proxy.example.com:3128")?)
-//!     .connect_timeout(Duration::from_secs(5))
-//!     .pool_idle_timeout(Duration::from_secs(30));
+//! let proxy = reqwest::Proxy::https("http://proxy.example.com:3128")?;
+//! let http = move || {
+//!     reqwest::Client::builder()
+//!         .proxy(proxy.clone())
+//!         .connect_timeout(Duration::from_secs(5))
+//!         .pool_idle_timeout(Duration::from_secs(30))
+//! };
 //! let client = Client::builder().credentials(StoreAccess::new("abc123", "an access token")?).http(http).build()?;
 //! # drop(client);
 //! # Ok(())

@@ -24,6 +24,9 @@ use crate::watch::RetryCause;
 /// | any of these statuses as the code in the body of a success | not repeated | repeated |
 /// | anything else | not repeated | not repeated |
 ///
+/// After a response that may be the fault of its connection (one that broke off or timed out, a 408, a 5xx) the next attempt
+/// is made over [another connection](crate::transport::Transport#another-connection).
+///
 /// Where the service names a time, by `Retry-After`, `X-Retry-After` or, with a 429, its budget headers, the longest of
 /// them is waited. Otherwise the wait is drawn at random between zero and a bound that doubles each time. A wait that
 /// would end after [`total_time`](RetryPolicyBuilder::total_time) or the call's deadline is not begun: the error comes at
@@ -339,6 +342,17 @@ impl Failure {
         }
     }
 
+    /// Whether the connection may be the cause, or lead to a server that is: the next attempt then takes another one. After a
+    /// 408 HTTP itself allows the repetition on a new connection.
+    pub(crate) fn may_be_of_the_connection(self) -> bool {
+        match self {
+            Self::NoReply(delivery) => delivery != Delivery::NotSent,
+            Self::Untrusted => false,
+            Self::Unreadable => true,
+            Self::Refused { status, .. } => matches!(status, 408 | 500..),
+        }
+    }
+
     /// Whether it was refused for want of budget.
     pub(crate) fn is_throttled(self) -> bool {
         matches!(self, Self::Refused { status: 429, .. })
@@ -510,6 +524,32 @@ mod tests {
             (refused_under_success(500), true),
         ] {
             assert_eq!(failure.may_have_been_applied(), applied, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn which_failures_may_be_of_the_connection() {
+        for (failure, of_the_connection) in [
+            (NOT_SENT, false),
+            (NO_REPLY, true),
+            (Failure::Untrusted, false),
+            (Failure::Unreadable, true),
+            (refused(307, None), false),
+            (refused(401, None), false),
+            (refused(404, None), false),
+            (refused(408, None), true),
+            (refused(425, None), false),
+            (refused(429, None), false),
+            (refused(500, None), true),
+            (refused(503, Some(1)), true),
+            (refused_under_success(422), false),
+            (refused_under_success(503), true),
+        ] {
+            assert_eq!(
+                failure.may_be_of_the_connection(),
+                of_the_connection,
+                "{failure:?}"
+            );
         }
     }
 

@@ -13,7 +13,7 @@ fn a_client_wants_the_provider_that_the_application_installs() {
     let missing = [
         Client::new("abc123", "token").unwrap_err(),
         HttpTransport::new().unwrap_err(),
-        HttpTransport::from_builder(reqwest::Client::builder()).unwrap_err(),
+        HttpTransport::from_builder(reqwest::Client::builder).unwrap_err(),
         Client::builder()
             .credentials(StoreAccess::new("abc123", "token").unwrap())
             .base_url("http://127.0.0.1:8080")
@@ -27,5 +27,5 @@ fn a_client_wants_the_provider_that_the_application_installs() {
 
     aws_lc_rs::default_provider().install_default().unwrap();
     Client::new("abc123", "token").unwrap();
-    HttpTransport::from_builder(reqwest::Client::builder()).unwrap();
+    HttpTransport::from_builder(reqwest::Client::builder).unwrap();
 }

@@ -79,7 +79,11 @@ type Spoken = Arc<Mutex<Vec<http::Version>>>;
 /// Trusts one authority and no other.
 fn trusting(authority: &Authority, sandbox: &RunningSandbox, spoken: &Spoken) -> Client {
     let root = reqwest::Certificate::from_der(authority.der()).unwrap();
-    let http = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
+    let http = move || {
+        reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([root.clone()])
+    };
     Client::builder()
         .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
         .base_url(sandbox.base_url())

@@ -24,7 +24,7 @@ use crate::{
     client::{HAS_TLS, user_agent},
     envelope,
     retry::Failure,
-    transport::{Delivery, HttpTransport, TransportError},
+    transport::{Delivery, HttpSettings, TransportError},
 };
 
 /// How long a call may take unless it says otherwise, the reading of its reply included.
@@ -140,9 +140,10 @@ impl StorefrontApi {
         /// What your application is called, such as `my-shop/1.0`.
         #[builder(into)]
         user_agent_suffix: Option<String>,
-        /// An HTTP client that is configured by you. What the SDK's safety rests on is set on top of it: no redirects, no
-        /// retries of its own, no `Referer`, no logging of connections.
-        http: Option<reqwest::ClientBuilder>,
+        /// Makes an HTTP client with your settings, as for [`Client`](crate::ClientBuilder::http). What the SDK's safety
+        /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections.
+        #[builder(with = |make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static| HttpSettings::new(make))]
+        http: Option<HttpSettings>,
     ) -> Result<Self, Error> {
         let base = base_url.unwrap_or_else(|| tokens.client().base().origin());
         let base = base.trim();
@@ -164,13 +165,12 @@ impl StorefrontApi {
                 "https needs TLS: switch on one of the features \"rustls\", \"rustls-no-provider\" and \"native-tls\"",
             ));
         }
-        let http = match http {
-            Some(configured) => HttpTransport::protected(configured)?,
-            None => {
+        let http = http
+            .unwrap_or_else(|| {
                 let is_loopback = url.as_ref().is_some_and(base_url::is_loopback);
-                HttpTransport::client(is_loopback, is_https)?
-            }
-        };
+                HttpSettings::for_address(is_loopback, is_https)
+            })
+            .client()?;
         let client = tokens.client();
         let rules = Rules {
             retry: retry.unwrap_or_else(|| client.retry_policy().clone()),
