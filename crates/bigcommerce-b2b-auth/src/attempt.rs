@@ -28,9 +28,6 @@ use crate::{
 /// The longest reply body that is read. A page of 250 server tokens is a tenth of it.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// The longest token that is taken, in bytes.
-const LONGEST_TOKEN: usize = 16 * 1024;
-
 /// An attempt that is about to be made.
 #[derive(Debug)]
 pub(crate) struct Attempt<'c> {
@@ -295,9 +292,7 @@ fn holds_token(operation: &Operation, body: &[u8]) -> bool {
     } else {
         None
     };
-    token.is_some_and(|token| {
-        token.expose_secret().len() <= LONGEST_TOKEN && header_safe(token, "token").is_ok()
-    })
+    token.is_some_and(|token| header_safe(token, "token").is_ok())
 }
 
 /// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls
@@ -382,6 +377,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::bearer::LONGEST_TOKEN;
 
     #[test]
     fn a_token_is_in_hand_where_and_as_the_operation_returns_it() {
