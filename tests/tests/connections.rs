@@ -17,7 +17,7 @@ use std::{
 
 use bigcommerce_b2b_auth::{
     BudgetLimit, Client, ClientBuilder, CustomerId, Error, ErrorKind, RetryPolicy, StoreAccess,
-    client_builder,
+    StorefrontApi, StorefrontTokens, client_builder,
     transport::{Delivery, HttpTransport, Operation, Transport, TransportError, TransportFuture},
 };
 use hyper::service::service_fn;
@@ -444,4 +444,37 @@ async fn the_second_http_client_is_built_when_it_is_needed_and_done_without_if_i
         .unwrap();
     assert_eq!(five_mints(&client).await, [3, 1, 1, 1, 1]);
     assert_eq!(server.by_connection()[0], 2);
+}
+
+#[tokio::test]
+async fn calls_of_the_storefronts_apis_leave_a_broken_connection_too() {
+    let service = Server::start(|_, _| GOOD).await;
+    let client = building(&service).build().unwrap();
+    let tokens = StorefrontTokens::builder().client(client).build();
+    let api = |server: &Server| {
+        let api = StorefrontApi::builder().tokens(tokens.clone());
+        api.base_url(&*server.base_url).build().unwrap()
+    };
+    let customer = CustomerId::new(42).unwrap();
+
+    let server = Server::start(only_the_first(Answer::Whole(503, ""))).await;
+    let rest = api(&server);
+    for _ in 0..5 {
+        let request = rest.request(reqwest::Method::GET, "/any");
+        let response = rest.send(customer, request).await.unwrap();
+        assert_eq!(response.bytes().await.unwrap(), MINTED);
+    }
+    assert_eq!(server.by_connection()[0], 2);
+
+    // Without a retry, and with a body that is not GraphQL.
+    for broken in [Answer::Whole(503, ""), Answer::Whole(200, "<html>")] {
+        let server = Server::start(only_the_first(broken)).await;
+        let graphql = api(&server);
+        let mut failed = 0;
+        for _ in 0..5 {
+            let reply = graphql.graphql(customer, "{ a }").send().await;
+            failed += u32::from(reply.is_err());
+        }
+        assert_eq!((failed, server.by_connection()[0]), (2, 2), "{broken:?}");
+    }
 }

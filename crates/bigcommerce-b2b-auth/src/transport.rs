@@ -156,6 +156,20 @@ impl HttpTransport {
         &self.0.pool
     }
 
+    pub(crate) async fn execute(
+        &self,
+        mut request: reqwest::Request,
+    ) -> reqwest::Result<reqwest::Response> {
+        let http = self.0.choose(request.headers_mut());
+        http.execute(request).await
+    }
+
+    /// A response from the pool was of no use: the next request from the pool closes the connection that it takes.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn suspect_pool(&self) {
+        self.0.is_pool_suspect.store(true, Ordering::Relaxed);
+    }
+
     /// What builds requests where another transport sends them: no connection is ever opened.
     pub(crate) fn for_requests_alone() -> Result<reqwest::Client, Error> {
         Self::protected(without_tls(Self::defaults()))
@@ -241,14 +255,7 @@ impl Connections {
 }
 
 impl Transport for HttpTransport {
-    fn send<'a>(
-        &'a self,
-        mut request: reqwest::Request,
-        _: &'static Operation,
-    ) -> TransportFuture<'a> {
-        Box::pin(async move {
-            let http = self.0.choose(request.headers_mut());
-            Ok(http.execute(request).await?)
-        })
+    fn send<'a>(&'a self, request: reqwest::Request, _: &'static Operation) -> TransportFuture<'a> {
+        Box::pin(async move { Ok(self.execute(request).await?) })
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     call::HeldPermit,
     reply,
     retry::{Decision, Failure, RetryTokens},
-    transport::{Operation, operations},
+    transport::{Operation, ask_for_another_connection, operations},
     watch::{self, AttemptEvent, CallEvent, CallOutcome, PermitWaitEvent, RetryEvent},
 };
 
@@ -376,6 +376,9 @@ impl<'c> DataCall<'c> {
             self.note_retry(failure, wait);
             self.client.clock().sleep(wait).await;
             request = next;
+            if failure.may_be_of_the_connection() {
+                ask_for_another_connection(request.headers_mut());
+            }
             // What repeats an attempt has no longer than the call.
             let left = self.time_left(rules);
             if let Some(limit) = request.timeout_mut() {

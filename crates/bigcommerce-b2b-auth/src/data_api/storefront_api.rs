@@ -24,7 +24,7 @@ use crate::{
     client::{HAS_TLS, user_agent},
     envelope,
     retry::Failure,
-    transport::{Delivery, HttpSettings, TransportError},
+    transport::{Delivery, HttpSettings, HttpTransport, TransportError},
 };
 
 /// How long a call may take unless it says otherwise, the reading of its reply included.
@@ -73,7 +73,7 @@ pub struct StorefrontApi(Arc<Shared>);
 
 struct Shared {
     tokens: StorefrontTokens,
-    http: reqwest::Client,
+    http: HttpTransport,
     /// Without a slash at its end.
     base: String,
     origins: AllowedOrigins,
@@ -141,7 +141,8 @@ impl StorefrontApi {
         #[builder(into)]
         user_agent_suffix: Option<String>,
         /// Makes an HTTP client with your settings, as for [`Client`](crate::ClientBuilder::http). What the SDK's safety
-        /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections.
+        /// rests on is set on top of it: no redirects, no retries of its own, no `Referer`, no logging of connections. A
+        /// retry after a broken response goes over a new connection here as well.
         #[builder(with = |make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static| HttpSettings::new(make))]
         http: Option<HttpSettings>,
     ) -> Result<Self, Error> {
@@ -165,12 +166,10 @@ impl StorefrontApi {
                 "https needs TLS: switch on one of the features \"rustls\", \"rustls-no-provider\" and \"native-tls\"",
             ));
         }
-        let http = http
-            .unwrap_or_else(|| {
-                let is_loopback = url.as_ref().is_some_and(base_url::is_loopback);
-                HttpSettings::for_address(is_loopback, is_https)
-            })
-            .client()?;
+        let http = HttpTransport::with_settings(http.unwrap_or_else(|| {
+            let is_loopback = url.as_ref().is_some_and(base_url::is_loopback);
+            HttpSettings::for_address(is_loopback, is_https)
+        }))?;
         let client = tokens.client();
         let rules = Rules {
             retry: retry.unwrap_or_else(|| client.retry_policy().clone()),
@@ -225,6 +224,7 @@ impl StorefrontApi {
         body.extend(operation_name.map(|name| ("operationName".to_owned(), json!(name))));
         let request = shared
             .http
+            .pool()
             .post(&shared.graphql)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
@@ -246,7 +246,11 @@ impl StorefrontApi {
                 };
                 let healed = shared.tokens.heal(customer, request, again, send).await;
                 let (raw, token_use) = call.outcome(healed)?;
-                raw.read(may_be_repeated)
+                let reply = raw.read(may_be_repeated);
+                if matches!(&reply, Err(error) if error.kind() == ErrorKind::UnexpectedReply) {
+                    shared.http.suspect_pool();
+                }
+                reply
                     .map(|reply| reply.sent(token_use.sent))
                     .map_err(|error| call.told(error))
             })
@@ -267,7 +271,7 @@ impl StorefrontApi {
         } else {
             format!("{}/{}", shared.base, path.trim_start_matches('/'))
         };
-        shared.http.request(method, url)
+        shared.http.pool().request(method, url)
     }
 
     /// Sends a request with the token of a customer. The reply is handed over whatever its status is, with its body unread; a 401
@@ -345,6 +349,13 @@ impl Shared {
         Ok(self.http.execute(request).await?)
     }
 
+    /// After a failure that may be of the connection, the pool closes the connection that it hands out next.
+    fn leave_connection_after(&self, failure: Option<Failure>) {
+        if failure.is_some_and(Failure::may_be_of_the_connection) {
+            self.http.suspect_pool();
+        }
+    }
+
     /// What no text that is shown may repeat.
     fn secrets(&self, token: &ManagedToken, access_token: Option<&Secret>) -> Vec<Secret> {
         let own = self.tokens.client().fixed_token();
@@ -371,6 +382,7 @@ impl Shared {
         let (status, headers) = (response.status(), response.headers());
         let meta = ReplyMeta::read(status.as_u16(), headers, number, requested_at, &secrets);
         let failure = sending::failure_of(status, headers, clock.now());
+        self.leave_connection_after(failure);
         Attempted::answered(self.judged(response).await, failure, None, meta)
     }
 
@@ -438,6 +450,7 @@ impl Shared {
             _ => Failure::NoReply(Delivery::Unknown),
         });
         let failure = sending::failure_of(status, &headers, clock.now()).or(by_body);
+        self.leave_connection_after(failure);
         let kind = body.as_ref().err().map(Error::kind);
         let meta = ReplyMeta::read(status.as_u16(), &headers, number, requested_at, &secrets);
         let raw = RawReply {
