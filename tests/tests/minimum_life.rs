@@ -193,6 +193,36 @@ async fn a_token_with_less_is_not_taken_from_the_shared_cache() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_with_less_in_the_shared_cache_is_looked_at_once() {
+    let store: Arc<dyn TokenStore> = Arc::new(MemoryTokenStore::new());
+    let sharing = || Wanted {
+        shared_store: Some(Arc::clone(&store)),
+        ..Wanted::default()
+    };
+    let one = Managed::new(sharing());
+    one.next_token_lasts(HOUR);
+    plain(&one).await;
+    one.settle().await;
+    let other = one.another(sharing());
+    get(&other, 2 * HOUR).await.unwrap();
+    let metrics = other.tokens.metrics();
+    assert_eq!((metrics.from_shared_store, metrics.mints), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_falls_below_the_minimum_while_another_is_waited_for_is_not_served() {
+    let managed = Managed::new(Wanted::default());
+    let old = plain(&managed).await;
+    // 150 seconds are left that it is used for, and the renewal takes longer than it is waited for.
+    tokio::time::sleep(DAY - 3 * MINUTE).await;
+    managed.way.takes(10 * SECOND);
+    let least = 147 * SECOND;
+    let token = get(&managed, least).await.unwrap();
+    assert_ne!(token.expose_secret(), old);
+    assert!(token.remaining(managed.clock.true_time()) >= least);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cached_token_with_less_is_not_shown_and_renewed_when_it_is_due() {
     let managed = Managed::new(Wanted::default());
     let old = plain(&managed).await;

@@ -14,8 +14,9 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    AllowedOrigins, BudgetLimit, Client, CustomerId, Error, ErrorKind, GraphqlReply, RetryBudget,
-    RetryPolicy, StoreAccess, StorefrontApi, StorefrontTokens, TokenLayer, TokenRequest, TokenUse,
+    AllowedOrigins, BudgetLimit, Client, CustomerId, Error, ErrorKind, GraphqlReply, Judgement,
+    ResponseJudge, RetryBudget, RetryPolicy, StoreAccess, StorefrontApi, StorefrontTokens,
+    TokenLayer, TokenRequest, TokenUse,
     reqwest::Response,
     watch::{AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent},
 };
@@ -48,6 +49,8 @@ enum Does {
     BreaksOff,
     /// It closes the connection without an answer.
     HangsUp,
+    /// It never answers.
+    IsSilent,
 }
 
 use Does::*;
@@ -119,6 +122,7 @@ async fn answer(mut stream: TcpStream, script: &Mutex<VecDeque<Does>>, sent: &Mu
             Later(status, seconds) => (status, format!("retry-after: {seconds}\r\n"), body.len()),
             BreaksOff => (200, String::new(), body.len() + 1),
             HangsUp => return,
+            IsSilent => return std::future::pending().await,
         };
         let body = if method == "HEAD" { "" } else { body };
         let response = format!(
@@ -405,10 +409,38 @@ async fn retries_keep_to_policy_deadline_and_budget() {
     assert_eq!((response.status().as_u16(), api.sent().len()), (503, 2));
     assert_eq!(setting.clock.slept(), [20 * SECOND]);
 
+    // An attempt that repeats another one has no longer than is left.
+    let api = Api::start(&[Says(503), IsSilent]).await;
+    let hurried = StorefrontApi::builder()
+        .tokens(setting.tokens.clone())
+        .base_url(&api.address)
+        .retry(RetryPolicy::builder().first_wait(Duration::ZERO).build())
+        .deadline(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let request = hurried.request(Method::GET, "/orders");
+    let error = hurried.send(customer(), request).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2));
+    assert!(error.elapsed() < 10 * SECOND, "{error}");
+
     // Five repetitions in an outage, and then none.
     let (setting, api) = (Setting::new().await, Api::start(&[Says(503); 99]).await);
     let client = setting.api(&api);
     for expected in [4, 3, 1, 1] {
+        let request = client.request(Method::GET, "/orders");
+        let response = client.send(customer(), request).await.unwrap();
+        assert_eq!(sent_times(&response), expected);
+    }
+    // Five calls that work at once earn one.
+    let script = [
+        &[Says(503); 9][..],
+        &[Says(200); 5],
+        &[Says(503), Says(200)],
+    ]
+    .concat();
+    let api = Api::start(&script).await;
+    let client = setting.api(&api);
+    for expected in [4, 3, 1, 1, 1, 1, 1, 1, 1, 2] {
         let request = client.request(Method::GET, "/orders");
         let response = client.send(customer(), request).await.unwrap();
         assert_eq!(sent_times(&response), expected);
@@ -441,6 +473,28 @@ async fn a_rejected_token_and_retries_are_counted_together() {
         (response.status().as_u16(), sent_times(&response)),
         (503, 4)
     );
+}
+
+#[tokio::test]
+async fn a_rejection_that_looks_like_an_outage_is_a_rejection() {
+    let (setting, api) = (Setting::new().await, Api::start(&[Says(503)]).await);
+    let judge = ResponseJudge::new(|response| match response.status.as_u16() {
+        503 => Judgement::TokenRejected,
+        _ => Judgement::NoOpinion,
+    });
+    let client = StorefrontApi::builder()
+        .tokens(setting.tokens.clone())
+        .base_url(&api.address)
+        .judge_responses_by(judge)
+        .build()
+        .unwrap();
+    let request = client.request(Method::GET, "/orders");
+    let response = client.send(customer(), request).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), sent_times(&response)),
+        (200, 2)
+    );
+    assert_eq!(api.sent(), ["GET 1", "GET 2"]);
 }
 
 #[tokio::test]

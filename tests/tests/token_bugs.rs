@@ -29,6 +29,7 @@ use bigcommerce_b2b_auth_sandbox::{
 };
 use futures_util::future::join_all;
 use http::StatusCode;
+use serde_json::json;
 use tests::{
     InProcess, PausedClock,
     managed::{Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer},
@@ -753,6 +754,16 @@ impl Transport for AtOnce {
     }
 }
 
+/// Answers each mint with this token.
+#[derive(Debug)]
+struct Gives(String);
+
+impl Transport for Gives {
+    fn send<'a>(&'a self, _: reqwest::Request, _: &'static Called) -> TransportFuture<'a> {
+        Box::pin(async move { Ok(minted(&self.0)) })
+    }
+}
+
 /// A client and a cache of a service that answers at once.
 fn at_once(clock: Arc<dyn Clock>) -> (Client<StoreAccess>, StorefrontTokens) {
     let client = Client::builder()
@@ -1346,6 +1357,34 @@ async fn bug_25_a_token_dies_during_the_job_that_it_was_taken_for() {
     let next = managed.tokens.get(request).await.unwrap();
     assert_eq!(next.expose_secret(), token.expose_secret());
     assert_eq!(managed.mints(), 2);
+}
+
+#[test]
+fn bug_25_a_token_that_is_too_short_comes_in_between() {
+    // As for bug 13: it is put in after the look that missed, and before the lock is taken.
+    let clock = Arc::new(Meanwhile::default());
+    let (client, tokens) = at_once(Arc::clone(&clock) as Arc<dyn Clock>);
+    let short = (PausedClock::EPOCH + 60 * MINUTE).as_secs();
+    let short = Sandbox::builder().build().sign(&json!({ "exp": short }));
+    let login = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .transport(Arc::new(Gives(short.clone())))
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .build()
+        .unwrap();
+    current_thread().block_on(async {
+        let put = login.mint_storefront_token(customer(1)).send().await;
+        let (put, others) = (put.unwrap(), tokens.clone());
+        clock.during(2, move || {
+            others.put(customer(1), &put).unwrap();
+        });
+        let request = TokenRequest::new(customer(1)).valid_for_at_least(120 * MINUTE);
+        let token = tokens.get(request).await.unwrap();
+        assert_ne!(token.expose_secret(), short);
+    });
+    let metrics = tokens.metrics();
+    assert_eq!((metrics.puts, metrics.mints), (1, 1));
+    drop(client);
 }
 
 /// Other customers fill the cache until this one's token has to go.
