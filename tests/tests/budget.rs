@@ -21,10 +21,12 @@ use bigcommerce_b2b_auth::{
     RetryBudget, RetryPolicy, StoreAccess, TooLate,
 };
 use bigcommerce_b2b_auth_sandbox::{
-    Fault, FaultPlan, Moment, Operation, RateLimit, Sandbox, WrongLength, demo,
+    CannedReply, ErrorShape, Fault, FaultPlan, Moment, Operation, RateLimit, Sandbox, WrongLength,
+    demo,
 };
 use futures_util::future::join_all;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
+use serde_json::json;
 use tests::{InProcess, PausedClock};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -466,6 +468,168 @@ async fn a_429_stops_everybody_and_the_hurried_hear_when_it_is_over() {
     assert!(hurried.is_retryable() && !hurried.may_have_been_applied());
     assert_eq!(at, 21 * SECOND, "it did not wait for nothing");
     assert_eq!(setting.sandbox.request_count(), 2);
+}
+
+/// A success with a good token and these headers.
+fn success(setting: &Setting, headers: &[(&'static str, &str)]) -> CannedReply {
+    let now = setting.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+    let token = setting.sandbox.sign(&json!({
+        "bc_customer_id": demo::CUSTOMER_ID,
+        "store_hash": demo::STORE_HASH,
+        "exp": (now.unwrap() + DAY).as_secs(),
+    }));
+    let body = json!({"code": 200, "data": {"token": [token]}, "meta": {"message": "SUCCESS"}});
+    with_headers(CannedReply::json(StatusCode::OK, &body), headers)
+}
+
+fn with_headers(reply: CannedReply, headers: &[(&'static str, &str)]) -> CannedReply {
+    headers.iter().fold(reply, |reply, (name, value)| {
+        reply.header(HeaderName::from_static(name), value.parse().unwrap())
+    })
+}
+
+/// A call with the deadline that is the default.
+async fn mint_in_two_minutes(setting: &Setting) -> Result<u32, Error> {
+    let options = CallOptions::builder().deadline(2 * MINUTE).build();
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let mint = setting.client.mint_storefront_token(customer);
+    let token = mint.options(options).send().await?;
+    Ok(token.meta().attempts)
+}
+
+const ALLOCATED: &str = "x-requests-allocated";
+const REMAINING: &str = "x-requests-remaining";
+const RESETS_AFTER: &str = "x-request-window-resets-after";
+
+/// Rate-limit headers that the documented service cannot mean. The first of them stopped a store for a day.
+fn lies() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    let digits = "9".repeat(4_000);
+    let of = |allocated: &str, remaining: &str, resets_after: &str| {
+        vec![
+            (ALLOCATED, allocated.to_owned()),
+            (REMAINING, remaining.to_owned()),
+            (RESETS_AFTER, resets_after.to_owned()),
+        ]
+    };
+    vec![
+        ("a day", of("150 times/60 s", "0 times", "86400 s")),
+        (
+            "one an hour",
+            vec![(ALLOCATED, "1 times/3600 s".to_owned())],
+        ),
+        ("none", vec![(ALLOCATED, "0 times/60 s".to_owned())]),
+        ("none left", of("0 times/60 s", "0 times", "3600 s")),
+        ("an hour", of("100000 times/1 s", "0 times", "3600 s")),
+        (
+            "long numbers",
+            of(
+                &format!("{digits} times/{digits} s"),
+                "0",
+                &format!("{digits}.{digits} s"),
+            ),
+        ),
+        (
+            "a long window",
+            of(&format!("1 times/{digits} s"), "0", &digits),
+        ),
+        (
+            "long and unreadable",
+            of(&digits, &digits, &format!("-{digits}")),
+        ),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_with_lying_rate_limit_headers_makes_no_later_call_fail() {
+    for (name, headers) in lies() {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let setting = Setting::new(
+            RateLimit::fixed(150, MINUTE),
+            BudgetLimit::default(),
+            RetryBudget::default(),
+        );
+        // One response lies, and a hundred callers come right after it.
+        let lie = || {
+            setting
+                .sandbox
+                .respond_next(Operation::Mint, success(&setting, &headers))
+        };
+        lie();
+        assert_eq!(mint_in_two_minutes(&setting).await.unwrap(), 1, "{name}");
+        let outcomes = join_all((0..100).map(|_| mint_in_two_minutes(&setting))).await;
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        assert_eq!(failed, 0, "{name}");
+        assert!(setting.clock.elapsed() < 2 * MINUTE, "{name}");
+        assert!(
+            setting.minutes().iter().all(|(_, refused)| *refused == 0),
+            "{name}"
+        );
+        // Every response lies: one call after the other still comes through, one in each window at least.
+        tokio::time::sleep(MINUTE).await;
+        for _ in 0..10 {
+            let began = setting.clock.elapsed();
+            lie();
+            assert_eq!(mint_in_two_minutes(&setting).await.unwrap(), 1, "{name}");
+            assert!(setting.clock.elapsed() - began <= MINUTE, "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_asks_for_a_day_is_honoured_for_a_quarter_of_an_hour_and_then_probed() {
+    for limit in [BudgetLimit::default(), BudgetLimit::unlimited()] {
+        let setting = Setting::new(RateLimit::unlimited(), limit, RetryBudget::default());
+        let refuse = || {
+            let error = CannedReply::error(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorShape::CodeAndMessage,
+                "slow down",
+            );
+            let refused = with_headers(error, &[("retry-after", "86400")]);
+            setting.sandbox.respond_next(Operation::Mint, refused);
+        };
+        refuse();
+        let error = mint_in_two_minutes(&setting).await.unwrap_err();
+        // What the service asks for is told, and nobody is stopped for that long.
+        assert_eq!(error.retry_after(), Some(DAY));
+        let error = mint_in_two_minutes(&setting).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::RateLimited, 0)
+        );
+        assert_eq!(error.retry_after(), Some(15 * MINUTE));
+        assert_eq!(setting.clock.elapsed(), Duration::ZERO);
+        // Then one goes alone, meets another 429, and the others hear of it at once.
+        tokio::time::sleep(15 * MINUTE).await;
+        refuse();
+        let outcomes = join_all((0..20).map(|_| mint_in_two_minutes(&setting))).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        assert_eq!(setting.sandbox.request_count(), 2);
+        assert_eq!(setting.clock.elapsed(), 15 * MINUTE);
+        // The next probe is answered, and all go.
+        tokio::time::sleep(15 * MINUTE).await;
+        let outcomes = join_all((0..20).map(|_| mint_in_two_minutes(&setting))).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!(setting.sandbox.request_count(), 22);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_after_a_429_is_an_option_that_the_refused_call_keeps_to_as_well() {
+    let setting = Setting::new(
+        RateLimit::unlimited(),
+        BudgetLimit::default().max_retry_after(10 * SECOND),
+        RetryBudget::default(),
+    );
+    let error = CannedReply::new(StatusCode::TOO_MANY_REQUESTS);
+    let refused = with_headers(error, &[("retry-after", "86400")]);
+    setting.sandbox.respond_next(Operation::Mint, refused);
+    let (refused, other) = tokio::join!(setting.mint(), setting.mint());
+    assert_eq!((refused.unwrap(), other.unwrap()), (2, 1));
+    assert_eq!(setting.clock.elapsed(), 10 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! The request budget of a store, which all its integrations share: who may send the next request, and when.
 //! Here are the words for it and the seam at which a fleet can put a budget of its own.
 
+#[cfg(test)]
+mod header_tests;
 mod ledger;
 mod local;
 mod stores;
@@ -21,7 +23,12 @@ use crate::{BudgetReading, Clock};
 ///
 /// The vendor grants 150 requests a minute for the whole store. The default starts with 135 a minute, 15 at once after a
 /// pause, until a reply tells the allocation; then it takes up to the whole of it, and less where others are seen to spend
-/// as well. A 429 stops everybody until the moment that the service names, whatever the limit is.
+/// as well. A 429 stops everybody for the time that the service names, up to [`max_retry_after`](Self::max_retry_after),
+/// whatever the limit is; then one request goes alone, and the others follow when it is answered by anything but another
+/// 429.
+///
+/// Rate-limit headers of any other response have no effect beyond the documented minute: values that the documented service
+/// cannot mean are clamped, and whatever the headers say, one request is sent in each minute as a probe.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +43,13 @@ pub struct BudgetLimit {
     interval: Duration,
     burst: u32,
     follows_the_service: bool,
+    longest_retry_after: Duration,
 }
+
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// A longer interval is taken for this one, which every clock can be added to.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl BudgetLimit {
     /// What the service grants: 135 requests a minute with a burst of 15 until it has said, then the allocation.
@@ -53,9 +66,10 @@ impl BudgetLimit {
     #[must_use]
     pub fn at_most(requests: u32, window: Duration, burst: u32) -> Self {
         Self {
-            interval: window / requests.max(1),
+            interval: (window / requests.max(1)).min(LONGEST_INTERVAL),
             burst: burst.max(1),
             follows_the_service: false,
+            longest_retry_after: LONGEST_RETRY_AFTER,
         }
     }
 
@@ -63,6 +77,27 @@ impl BudgetLimit {
     #[must_use]
     pub fn unlimited() -> Self {
         Self::at_most(1, Duration::ZERO, 1)
+    }
+
+    /// The longest wait after a 429 that is honoured. 15 minutes by default; less than a second is taken for a second.
+    ///
+    /// The vendor documents a limit per minute, so a longer wait is likely a mistake, and one mistaken response must not
+    /// stop a store for a day. Where a 429 asks for more, the store is tried again after this time by one request alone.
+    /// [`Error::retry_after`](crate::Error::retry_after) still tells what the service asked for.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bigcommerce_b2b_auth::BudgetLimit;
+    ///
+    /// let limit = BudgetLimit::of_the_service().max_retry_after(Duration::from_secs(5 * 60));
+    /// # drop(limit);
+    /// ```
+    #[must_use]
+    pub fn max_retry_after(self, longest: Duration) -> Self {
+        Self {
+            longest_retry_after: longest.max(Duration::from_secs(1)),
+            ..self
+        }
     }
 
     fn is_unlimited(self) -> bool {
@@ -79,6 +114,10 @@ impl BudgetLimit {
 
     fn follows_the_service(self) -> bool {
         self.follows_the_service
+    }
+
+    pub(crate) fn longest_retry_after(self) -> Duration {
+        self.longest_retry_after
     }
 }
 
@@ -254,9 +293,10 @@ pub struct BudgetStatus {
     /// Requests in a window that others are seen to spend: an estimate, 0 when there is no sign of any.
     pub others_per_window: f64,
     /// In how long the next permit can be had by a call that comes now with nobody in line: zero for at once, `None` when
-    /// it depends on a reply that is under way.
+    /// it depends on the response to a request that is under way.
     pub next_in: Option<Duration>,
-    /// For how long everybody is stopped by a 429; `None` when nobody is.
+    /// For how long everybody is stopped by a 429; `None` when nobody is. Never more than
+    /// [`max_retry_after`](BudgetLimit::max_retry_after) of the limit.
     pub closed_for: Option<Duration>,
 }
 
@@ -295,6 +335,19 @@ mod tests {
         let least = BudgetLimit::at_most(0, minute, 0);
         assert_eq!((least.interval(), least.burst()), (minute, 1));
         assert!(BudgetLimit::unlimited().is_unlimited());
+        for limit in [of_the_service, own, BudgetLimit::unlimited()] {
+            assert_eq!(limit.longest_retry_after(), 15 * minute);
+            let gentle = limit.max_retry_after(2 * minute);
+            assert_eq!(gentle.longest_retry_after(), 2 * minute);
+            assert_eq!(
+                (gentle.interval(), gentle.burst()),
+                (limit.interval(), limit.burst())
+            );
+            assert_eq!(
+                limit.max_retry_after(Duration::ZERO).longest_retry_after(),
+                Duration::from_secs(1)
+            );
+        }
     }
 
     #[test]

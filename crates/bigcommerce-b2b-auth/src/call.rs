@@ -406,7 +406,7 @@ impl Call {
         let decision = retry.decide(
             &FailedAttempt {
                 operation: self.operation,
-                failure: failed.failure,
+                failure: failed.failure.honoured(self.shared.longest_retry_after),
                 attempt: self.attempts(),
                 elapsed: progress.first_attempt.map_or(Duration::ZERO, |first| {
                     progress.idle_since.saturating_duration_since(first)

@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     /// Whether the last call ended with a response that may be the fault of its connection.
     is_connection_suspect: AtomicBool,
     options: Settled,
+    /// The longest wait after a 429 that is honoured.
+    pub(crate) longest_retry_after: Duration,
     stores: Stores,
 }
 
@@ -255,6 +257,7 @@ impl<C: Credentials> Client<C> {
                 attempt_timeout,
                 priority,
             },
+            longest_retry_after: budget_limit.longest_retry_after(),
             stores: Stores::new(budgets, RetryTokens::new(retry_budget)),
         };
         Ok(Self::with_shared(Arc::new(shared), credentials))

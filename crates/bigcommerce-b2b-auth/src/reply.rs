@@ -425,6 +425,28 @@ mod tests {
     }
 
     #[test]
+    fn absurdly_long_numbers_are_harmless_in_any_header() {
+        let digits = "9".repeat(100_000);
+        let fraction = format!("0.{digits}");
+        for value in [&digits, &fraction] {
+            let set = [
+                ("x-requests-allocated", format!("{value} times/{value} s")),
+                ("x-requests-remaining", format!("{value} times")),
+                ("x-request-window-resets-after", format!("{value} s")),
+                ("x-envoy-upstream-service-time", value.clone()),
+                ("date", value.clone()),
+            ];
+            let set = set.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let meta = ReplyMeta::read(200, &headers(&set), 1, SystemTime::UNIX_EPOCH, &[]);
+            let reading = meta.budget;
+            let is_believed = |count: Option<u64>| count.is_some_and(|count| count > 0);
+            assert!(!is_believed(reading.allocated) && !is_believed(reading.remaining));
+            assert!(reading.window <= Some(LONGEST) && reading.resets_after <= Some(LONGEST));
+            assert_eq!((meta.service_time, meta.date), (None, None));
+        }
+    }
+
+    #[test]
     fn a_header_that_is_there_twice_hides_nothing() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         for set in [

@@ -358,6 +358,19 @@ impl Failure {
         matches!(self, Self::Refused { status: 429, .. })
     }
 
+    /// The same, with the wait that a 429 asks for cut to the longest that is honoured.
+    pub(crate) fn honoured(mut self, longest: Duration) -> Self {
+        if let Self::Refused {
+            status: 429,
+            wanted_wait: Some(wait),
+            ..
+        } = &mut self
+        {
+            *wait = longest.min(*wait);
+        }
+        self
+    }
+
     /// The failure in a word, for those who watch.
     pub(crate) fn cause(self) -> RetryCause {
         match self {
@@ -696,6 +709,21 @@ mod tests {
         let new = tokens.full();
         assert!(new.pay() && new.pay() && !new.pay());
         assert!(!RetryTokens::new(RetryBudget::of(0)).pay());
+    }
+
+    #[test]
+    fn the_wait_of_a_429_is_cut_to_the_longest_that_is_honoured() {
+        let honoured = |failure: Failure| failure.honoured(Duration::from_secs(900));
+        for (failure, expected) in [
+            (refused(429, Some(86_400)), refused(429, Some(900))),
+            (refused(429, Some(900)), refused(429, Some(900))),
+            (refused(429, Some(7)), refused(429, Some(7))),
+            (refused(429, None), refused(429, None)),
+            (refused(503, Some(86_400)), refused(503, Some(86_400))),
+            (NO_REPLY, NO_REPLY),
+        ] {
+            assert_eq!(honoured(failure), expected);
+        }
     }
 
     #[test]

@@ -5,6 +5,11 @@
 //! allocation in any stretch as long as the window, and never more than the service says is left. A request is taken to
 //! count from when it was sent until a window after its reply came, which covers every moment at which it can have
 //! arrived.
+//!
+//! No header is believed beyond what the documented service can mean. Allocation, window and time until the reset are
+//! clamped when they are read. Besides, if nothing was sent for a documented minute, the next request goes as a probe,
+//! whatever the headers said. Only a 429 stops the store for longer, up to
+//! [`max_retry_after`](BudgetLimit::max_retry_after).
 
 use std::{
     collections::VecDeque,
@@ -14,13 +19,13 @@ use std::{
 use super::{BudgetLimit, PermitOutcome};
 use crate::BudgetReading;
 
-/// The window that the vendor documents.
+/// The window that the vendor documents. No header other than that of a 429 has an effect for longer.
 const DOCUMENTED_WINDOW: Duration = Duration::from_secs(60);
 
-/// Allocations and windows outside of these bounds are mistakes of whoever wrote the header.
-const BELIEVED_REQUESTS: std::ops::RangeInclusive<u64> = 1..=100_000;
-const BELIEVED_WINDOW: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
+
+/// The largest allocation that is believed for a documented window; the documented one is 150.
+const MOST_REQUESTS: u64 = 10_000;
 
 /// While others spend from the store's budget, one request in this many is left alone, so that theirs, which may come at
 /// any moment, does not turn ours into a refusal.
@@ -37,8 +42,8 @@ const LONG_ENOUGH_TO_JUDGE: u32 = 6;
 pub(super) enum Next {
     /// Not before this moment; by then something else may have come in between.
     At(Instant),
-    /// When one of the requests that are under way has been answered.
-    AfterAReply,
+    /// When one of the requests that are under way has been answered, and at this moment if none is by then.
+    AfterResponse { at_latest: Instant },
 }
 
 /// What the service said of its limit.
@@ -49,6 +54,25 @@ struct Allocation {
 }
 
 impl Allocation {
+    /// What a header states, clamped to what the documented service can mean. A longer window is cut to the documented one
+    /// at the same rate. An allocation of 0 says nothing, since the response that states it was not a 429.
+    fn stated(requests: u64, window: Duration) -> Option<Self> {
+        if requests == 0 {
+            return None;
+        }
+        let part = |of: u64, time: Duration, whole: Duration| {
+            let part = u128::from(of) * time.as_millis() / whole.as_millis().max(1);
+            u64::try_from(part).unwrap_or(u64::MAX).max(1)
+        };
+        let believed = window.clamp(SHORTEST_WINDOW, DOCUMENTED_WINDOW);
+        let requests = part(requests, believed, window.max(believed));
+        let most = part(MOST_REQUESTS, believed, DOCUMENTED_WINDOW);
+        Some(Self {
+            requests: requests.min(most),
+            window: believed,
+        })
+    }
+
     /// What is left alone while others spend as well.
     fn reserve(self) -> u64 {
         (self.requests / RESERVE).max(1)
@@ -68,18 +92,28 @@ struct Left {
 pub(super) struct Ledger {
     limit: BudgetLimit,
     allocation: Option<Allocation>,
-    /// When each answered request stops counting, the earliest first.
-    counted_until: VecDeque<Instant>,
-    /// The permits of requests that are under way, and when they were given.
+    /// When a response last stated the allocation.
+    stated: Option<Instant>,
+    /// When each request that still counts was answered, the earliest first. How long it counts is decided by the window
+    /// that is known when somebody asks: one response that states a short window makes none of them vanish.
+    counted: VecDeque<Instant>,
+    /// The permits of requests that are under way, and when they were given, the earliest first.
     under_way: Vec<(u64, Instant)>,
     next_permit: u64,
     /// When the next request is due if all were evenly spread.
     due: Option<Instant>,
+    /// The same by the caller's own interval, whatever headers say.
+    own_due: Option<Instant>,
     /// When the last permit was given.
     last: Option<Instant>,
+    /// When the last request that may have been sent came to its end.
+    last_end: Option<Instant>,
     left: Option<Left>,
     others: Others,
     closed_until: Option<Instant>,
+    /// After a 429: the first permit that was given since. Such a permit goes alone, as a probe, until one of them is
+    /// answered by something other than a 429.
+    probe_from: Option<u64>,
 }
 
 impl Ledger {
@@ -87,53 +121,85 @@ impl Ledger {
         Self {
             limit,
             allocation: None,
-            counted_until: VecDeque::new(),
+            stated: None,
+            counted: VecDeque::new(),
             under_way: Vec::new(),
             next_permit: 0,
             due: None,
+            own_due: None,
             last: None,
+            last_end: None,
             left: None,
             others: Others::default(),
             closed_until: None,
+            probe_from: None,
         }
     }
 
     /// When the next permit can be given; a moment that is not after `now` means at once.
     pub(super) fn next(&self, now: Instant) -> Next {
-        let mut at = self.not_before(now, 0);
-        if self.limit.is_unlimited() || self.left_at(now).is_some() {
-            return Next::At(at);
+        let open = self.open_at(now);
+        let at_latest = self.released_at(now, 0).max(open);
+        let at = if self.is_probed() {
+            None
+        } else {
+            self.by_count(now, self.by_pace(now, 0))
+        };
+        match at {
+            Some(at) => Next::At(at.max(open).min(at_latest)),
+            None if at_latest <= now => Next::At(now),
+            None => Next::AfterResponse { at_latest },
         }
-        // The service has not said what is left now, so that what is known to have been spent decides.
-        if let Some(allocation) = self.allocation {
-            let over = self.counted_until.partition_point(|until| *until <= at);
-            let used = self.under_way.len() + self.counted_until.len() - over;
-            let most = usize::try_from(allocation.requests).unwrap_or(usize::MAX);
-            if let Some(excess) = used.checked_sub(most) {
-                match self.counted_until.get(over + excess) {
-                    Some(until) => at = at.max(*until),
-                    None => return Next::AfterAReply,
-                }
-            }
-        }
-        Next::At(at)
     }
 
     /// The earliest moment for a request that has `ahead` others in front of it. It may turn out later, never earlier.
     pub(super) fn not_before(&self, now: Instant, ahead: usize) -> Instant {
-        let mut at = now.max(self.closed_until.unwrap_or(now));
+        let at = self.by_pace(now, ahead);
+        at.min(self.released_at(now, ahead)).max(self.open_at(now))
+    }
+
+    /// When a 429 stops nobody any more.
+    fn open_at(&self, now: Instant) -> Instant {
+        now.max(self.closed_until.unwrap_or(now))
+    }
+
+    /// Whether a probe is under way.
+    fn is_probed(&self) -> bool {
+        self.probe_from
+            .zip(self.under_way.last())
+            .is_some_and(|(first, (last, _))| *last >= first)
+    }
+
+    /// When a request goes even if headers ask to wait for longer: a documented window after the last permit or the last
+    /// response, or the caller's own interval where that is longer. The next ones in line may follow at the caller's own
+    /// pace, since the response to the first one may correct all that the headers said.
+    fn released_at(&self, now: Instant, ahead: usize) -> Instant {
+        let given = self.under_way.last().map(|(_, given)| *given);
+        let Some(last) = given.max(self.last_end) else {
+            return now;
+        };
+        let own = self.limit.interval();
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        let behind = own.saturating_mul(ahead);
+        later(last, own.max(DOCUMENTED_WINDOW).saturating_add(behind))
+    }
+
+    /// The moment by even spacing, and by what the service said is left.
+    fn by_pace(&self, now: Instant, ahead: usize) -> Instant {
+        let mut at = now;
         if self.limit.is_unlimited() {
             return at;
         }
-        if let Some(due) = self.due {
-            let interval = self.interval();
-            let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-            let turn = due
-                .checked_add(interval.saturating_mul(ahead))
-                .unwrap_or(due);
-            if let Some(turn) = turn.checked_sub(self.headroom(interval)) {
-                at = at.max(turn);
-            }
+        let turn = |due: Option<Instant>, interval: Duration, headroom| {
+            let in_front = interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+            later(due?, in_front).checked_sub(headroom)
+        };
+        let interval = self.interval();
+        at = at.max(turn(self.due, interval, self.headroom(interval)).unwrap_or(at));
+        if !self.limit.follows_the_service() {
+            let own = self.limit.interval();
+            let headroom = own.saturating_mul(self.limit.burst() - 1);
+            at = at.max(turn(self.own_due, own, headroom).unwrap_or(at));
         }
         if let Some(turn) = self.turn_beside_others(now) {
             at = at.max(turn);
@@ -144,11 +210,31 @@ impl Ledger {
         }
     }
 
+    /// `at`, or a later moment if the allocation is used up at that one. `None` if it depends on a response.
+    fn by_count(&self, now: Instant, at: Instant) -> Option<Instant> {
+        // What the service said is left goes first.
+        let counts = !self.limit.is_unlimited() && self.left_at(now).is_none();
+        let Some(allocation) = self.allocation.filter(|_| counts) else {
+            return Some(at);
+        };
+        let until = |answered: &Instant| later(*answered, allocation.window);
+        let over = self
+            .counted
+            .partition_point(|answered| until(answered) <= at);
+        let used = self.under_way.len() + self.counted.len() - over;
+        let most = usize::try_from(allocation.requests).unwrap_or(usize::MAX);
+        match used.checked_sub(most) {
+            None => Some(at),
+            Some(excess) => self.counted.get(over + excess).map(|it| at.max(until(it))),
+        }
+    }
+
     /// Gives a permit. Whoever calls it has asked [`next`](Self::next) for the moment.
     pub(super) fn take(&mut self, now: Instant) -> u64 {
-        let interval = self.interval();
         let due = self.due.map_or(now, |due| due.max(now));
-        self.due = due.checked_add(interval).or(Some(due));
+        self.due = Some(later(due, self.interval()));
+        let own_due = self.own_due.map_or(now, |due| due.max(now));
+        self.own_due = Some(later(own_due, self.limit.interval()));
         self.last = Some(now);
         if let Some(left) = &mut self.left {
             left.requests = left.requests.saturating_sub(1);
@@ -161,10 +247,13 @@ impl Ledger {
 
     /// Books what became of a permit.
     pub(super) fn settle(&mut self, permit: u64, now: Instant, outcome: &PermitOutcome) {
-        let Some(place) = self.under_way.iter().position(|(open, _)| *open == permit) else {
+        let Ok(place) = self
+            .under_way
+            .binary_search_by_key(&permit, |(open, _)| *open)
+        else {
             return;
         };
-        let (_, given) = self.under_way.swap_remove(place);
+        let (_, given) = self.under_way.remove(place);
         let took = now.saturating_duration_since(given);
         self.forget(now);
         match outcome {
@@ -173,6 +262,9 @@ impl Ledger {
             PermitOutcome::Answered { reading } => {
                 self.count(now);
                 self.read(permit, now, took, reading);
+                if self.probe_from.is_some_and(|first| permit >= first) {
+                    self.probe_from = None;
+                }
             }
             PermitOutcome::Refused { reading, wait } => {
                 self.count(now);
@@ -184,8 +276,9 @@ impl Ledger {
 
     /// Nothing was sent, so nothing was spent.
     fn give_back(&mut self, permit: u64) {
-        let interval = self.interval();
+        let (interval, own) = (self.interval(), self.limit.interval());
         self.due = self.due.and_then(|due| due.checked_sub(interval));
+        self.own_due = self.own_due.and_then(|due| due.checked_sub(own));
         if let Some(left) = &mut self.left
             && permit > left.permit
         {
@@ -195,67 +288,84 @@ impl Ledger {
 
     /// A request counts for a window from now on, unless nothing is ever measured by it.
     fn count(&mut self, now: Instant) {
-        if self.limit.is_unlimited() {
-            return;
-        }
-        if let Some(until) = now.checked_add(self.window()) {
-            self.counted_until.push_back(until);
+        self.last_end = Some(now);
+        if !self.limit.is_unlimited() {
+            self.counted.push_back(now);
         }
     }
 
     fn forget(&mut self, now: Instant) {
         while self
-            .counted_until
+            .counted
             .front()
-            .is_some_and(|until| *until <= now)
+            .is_some_and(|answered| later(*answered, DOCUMENTED_WINDOW) <= now)
         {
-            self.counted_until.pop_front();
+            self.counted.pop_front();
         }
     }
 
     /// Whether nothing of what is written here matters any more: a new ledger would do as well.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let is_past = |moment: Option<Instant>| moment.is_none_or(|moment| moment <= now);
+        let counted = self.counted.back().copied();
+        // Where a probe is still to come, a new ledger would send a burst in its place.
+        let probed = self.closed_until.filter(|_| self.probe_from.is_some());
+        let window_after = |moment| later(moment, DOCUMENTED_WINDOW);
         self.under_way.is_empty()
-            && is_past(self.counted_until.back().copied())
+            && is_past(self.own_due)
+            && is_past(counted.map(window_after))
             && is_past(self.closed_until)
+            && is_past(probed.map(window_after))
             && is_past(self.left.map(|left| left.until))
     }
 
     fn read(&mut self, permit: u64, now: Instant, took: Duration, reading: &BudgetReading) {
-        if let Some(requests) = reading
+        self.read_allocation(now, took, reading);
+        self.read_remaining(permit, now, reading);
+        // What was sent at a longer interval than this one is no reason to wait for longer than after a burst.
+        let most = self.interval().saturating_mul(self.limit.burst());
+        self.due = self.due.map(|due| due.min(later(now, most)));
+    }
+
+    fn read_allocation(&mut self, now: Instant, took: Duration, reading: &BudgetReading) {
+        let window = reading.window.filter(|window| !window.is_zero());
+        let window = window.unwrap_or_else(|| self.window());
+        let stated = reading
             .allocated
-            .filter(|requests| BELIEVED_REQUESTS.contains(requests))
+            .and_then(|requests| Allocation::stated(requests, window));
+        if let Some(stated) = stated {
+            self.allocation = Some(stated);
+            self.stated = Some(now);
+            self.see_others(now, took, reading, stated);
+        } else if self
+            .stated
+            .is_some_and(|at| later(at, DOCUMENTED_WINDOW) <= now)
         {
-            let window = reading
-                .window
-                .filter(|window| BELIEVED_WINDOW.contains(window));
-            let told = Allocation {
-                requests,
-                window: window.unwrap_or_else(|| self.window()),
-            };
-            self.allocation = Some(told);
-            self.see_others(now, took, reading, told);
+            // It was stated once and is not any more: it does not hold for ever.
+            self.allocation = None;
+            self.stated = None;
+            self.others = Others::default();
         }
+    }
+
+    fn read_remaining(&mut self, permit: u64, now: Instant, reading: &BudgetReading) {
         let Some(remaining) = reading.remaining else {
             return;
         };
         // What was sent after this request, or was under way with it, may not have been counted yet.
-        let later = self.next_permit.saturating_sub(permit + 1);
+        let sent_later = self.next_permit.saturating_sub(permit + 1);
         let earlier = self
             .under_way
             .iter()
             .filter(|(open, _)| *open < permit)
             .count() as u64;
-        let requests = remaining.saturating_sub(later + earlier);
-        let Some(until) = now.checked_add(reading.resets_after.unwrap_or_else(|| self.window()))
-        else {
-            return;
-        };
+        let requests = remaining.saturating_sub(sent_later + earlier);
+        let window = self.window();
+        let resets_after = reading.resets_after.unwrap_or(window).min(window);
         let new = Left {
             permit,
             requests,
-            until,
+            until: later(now, resets_after),
         };
         self.left = Some(match self.left_at(now) {
             // A reply that comes late tells of an earlier moment: it can only lower what is thought to be left.
@@ -281,16 +391,18 @@ impl Ledger {
         else {
             return;
         };
-        let over = told.window.saturating_sub(resets_after);
-        let Some(end) = now.checked_add(resets_after) else {
+        if resets_after > told.window {
+            // What the service cannot mean says nothing of others.
             return;
-        };
+        }
+        let over = told.window.saturating_sub(resets_after);
+        let end = later(now, resets_after);
         let earliest_end = end.checked_sub(took).unwrap_or(now);
         let own = self
-            .counted_until
+            .counted
             .iter()
             .rev()
-            .take_while(|until| **until >= earliest_end)
+            .take_while(|answered| later(**answered, told.window) >= earliest_end)
             .count()
             + self.under_way.len();
         let spent = told
@@ -299,21 +411,25 @@ impl Ledger {
         self.others.see(spent, over, end, told.window);
     }
 
-    /// A refusal concerns everybody. Without a moment of its own it is taken to mean a whole window: any less could meet
-    /// the same window again.
+    /// A 429 stops everybody. Without a wait of its own it is taken to mean a whole window: any less could meet the same
+    /// window again. Afterwards one request goes alone: whether the wait was long enough is known from its response.
     fn close(&mut self, now: Instant, wait: Option<Duration>) {
         let wait = match wait {
             Some(wait) => wait,
             None if self.limit.is_unlimited() => return,
             None => self.window(),
         };
-        let until = now.checked_add(wait);
-        self.closed_until = self.closed_until.max(until);
+        let until = later(now, wait.min(self.limit.longest_retry_after()));
+        self.closed_until = self.closed_until.max(Some(until));
+        self.probe_from = Some(self.next_permit);
     }
 
     /// From one request to the next.
     fn interval(&self) -> Duration {
         let own = self.limit.interval();
+        if self.limit.is_unlimited() {
+            return own;
+        }
         let Some(allocation) = self.allocation else {
             return own;
         };
@@ -347,10 +463,8 @@ impl Ledger {
             return None;
         }
         let until_then = left.until.saturating_duration_since(now);
-        let turn = self
-            .last?
-            .checked_add(self.share(allocation, left.requests, until_then))?;
-        Some(turn.min(left.until))
+        let share = self.share(allocation, left.requests, until_then);
+        Some(later(self.last?, share).min(left.until))
     }
 
     /// How far ahead of even spacing a burst may get: not at all beside others, who may do the same at that moment.
@@ -373,8 +487,8 @@ impl Ledger {
 
     /// What can be said of the budget at this moment.
     pub(super) fn describe(&self, now: Instant) -> Described {
-        let counting = self.counted_until.iter().filter(|until| **until > now);
-        let used = counting.count() + self.under_way.len();
+        let counts = |answered: &&Instant| later(**answered, self.window()) > now;
+        let used = self.counted.iter().filter(counts).count() + self.under_way.len();
         let left = self.left_at(now).map(|left| left.requests);
         let by_count = self
             .allocation
@@ -391,10 +505,16 @@ impl Ledger {
                 .filter(|wait| !wait.is_zero()),
             next_in: match self.next(now) {
                 Next::At(at) => Some(at.saturating_duration_since(now)),
-                Next::AfterAReply => None,
+                Next::AfterResponse { .. } => None,
             },
         }
     }
+}
+
+/// The moment that is so much later. A year is as good as for ever, and no clock fails to hold it.
+fn later(moment: Instant, by: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    moment.checked_add(by.min(YEAR)).unwrap_or(moment)
 }
 
 /// What others spend from the same budget, as far as can be told.
@@ -444,7 +564,7 @@ impl Others {
 fn float(requests: u64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
-        reason = "an allocation is at most 100,000, and what goes beyond it is not told apart"
+        reason = "an allocation is at most 10,000, and what goes beyond it is not told apart"
     )]
     let requests = requests as f64;
     requests
@@ -468,6 +588,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// A ledger with a clock that is moved by hand.
     struct Book {
@@ -496,7 +617,7 @@ mod tests {
                 match self.ledger.next(self.now) {
                     Next::At(at) if at <= self.now => return self.ledger.take(self.now),
                     Next::At(at) => self.now = at,
-                    Next::AfterAReply => panic!("waits for a reply that does not come"),
+                    Next::AfterResponse { .. } => panic!("waits for a response that does not come"),
                 }
             }
         }
@@ -524,7 +645,7 @@ mod tests {
         fn wait(&self) -> Option<Duration> {
             match self.ledger.next(self.now) {
                 Next::At(at) => Some(at.saturating_duration_since(self.now)),
-                Next::AfterAReply => None,
+                Next::AfterResponse { .. } => None,
             }
         }
     }
@@ -832,6 +953,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_that_the_service_cannot_mean_says_nothing_of_others() {
+        for (resets_after, are_seen) in [(MINUTE, true), (61 * SECOND, false), (DAY, false)] {
+            let mut book = Book::new(BudgetLimit::default());
+            let permit = book.take();
+            book.answer_in_full(permit, 0, resets_after);
+            assert_eq!(book.ledger.others.are_there(), are_seen, "{resets_after:?}");
+        }
+    }
+
+    #[test]
     fn what_is_under_way_here_is_not_taken_for_others() {
         let mut book = Book::new(BudgetLimit::default());
         let permits = [book.take(), book.take(), book.take()];
@@ -1040,55 +1171,365 @@ mod tests {
         assert!(wait(&book, usize::MAX).as_secs() > 1000);
     }
 
+    /// What is taken from a response that states this allocation.
+    fn stated(allocated: u64, window: Option<Duration>) -> (Option<u64>, Duration) {
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        let reading = BudgetReading {
+            allocated: Some(allocated),
+            window,
+            ..BudgetReading::default()
+        };
+        book.settle(permit, &PermitOutcome::Answered { reading });
+        let described = book.ledger.describe(book.now);
+        (described.allocated, described.window)
+    }
+
     #[test]
-    fn unbelievable_headers_are_not_believed() {
-        for (allocated, window) in [(0, MINUTE), (100_001, MINUTE), (u64::MAX, MINUTE)] {
-            let mut book = Book::new(BudgetLimit::default());
-            let permit = book.take();
-            let reading = BudgetReading {
-                allocated: Some(allocated),
-                window: Some(window),
-                ..BudgetReading::default()
-            };
-            book.settle(permit, &PermitOutcome::Answered { reading });
+    fn a_stated_allocation_is_clamped_to_what_the_documented_service_can_mean() {
+        let millis = Duration::from_millis;
+        for (allocated, window, expected) in [
+            // As documented.
+            (150, Some(MINUTE), (Some(150), MINUTE)),
+            (1, Some(SECOND), (Some(1), SECOND)),
+            (166, Some(SECOND), (Some(166), SECOND)),
+            (10_000, Some(MINUTE), (Some(10_000), MINUTE)),
+            // No allocation at all.
+            (0, Some(MINUTE), (None, MINUTE)),
+            (0, Some(SECOND), (None, MINUTE)),
+            // Too many: what is believed is pro rata in a shorter window.
+            (10_001, Some(MINUTE), (Some(10_000), MINUTE)),
+            (u64::MAX, Some(MINUTE), (Some(10_000), MINUTE)),
+            (100_000, Some(SECOND), (Some(166), SECOND)),
+            (100_000, Some(30 * SECOND), (Some(5_000), 30 * SECOND)),
+            // A longer window is cut at the same rate.
+            (9_000, Some(60 * MINUTE), (Some(150), MINUTE)),
+            (1, Some(60 * MINUTE), (Some(1), MINUTE)),
+            (120, Some(2 * MINUTE), (Some(60), MINUTE)),
+            (150, Some(Duration::MAX), (Some(1), MINUTE)),
+            (u64::MAX, Some(DAY), (Some(10_000), MINUTE)),
+            (u64::MAX, Some(60 * MINUTE), (Some(10_000), MINUTE)),
+            // A shorter one is taken for a second, and none for the documented one.
+            (10, Some(millis(1)), (Some(10), SECOND)),
+            (10, Some(millis(999)), (Some(10), SECOND)),
+            (10, Some(Duration::ZERO), (Some(10), MINUTE)),
+            (10, None, (Some(10), MINUTE)),
+        ] {
             assert_eq!(
-                book.ledger.describe(book.now).allocated,
-                None,
-                "{allocated}"
+                stated(allocated, window),
+                expected,
+                "{allocated} {window:?}"
             );
-        }
-        for window in [Duration::ZERO, 999 * SECOND / 1000, 3601 * SECOND] {
-            let mut book = Book::new(BudgetLimit::default());
-            let permit = book.take();
-            let reading = BudgetReading {
-                allocated: Some(10),
-                window: Some(window),
-                ..BudgetReading::default()
-            };
-            book.settle(permit, &PermitOutcome::Answered { reading });
-            let described = book.ledger.describe(book.now);
-            assert_eq!((described.allocated, described.window), (Some(10), MINUTE));
-            assert_eq!(described.left, Some(9));
         }
     }
 
     #[test]
-    fn what_can_be_believed_is() {
-        for (allocated, window) in [(1, SECOND), (100_000, 60 * MINUTE)] {
+    fn a_reset_is_at_most_a_window_away() {
+        for (window, resets_after, expected) in [
+            (MINUTE, 59 * SECOND, 59 * SECOND),
+            (MINUTE, 61 * SECOND, MINUTE),
+            (MINUTE, DAY, MINUTE),
+            (MINUTE, Duration::MAX, MINUTE),
+            (10 * SECOND, 60 * SECOND, 10 * SECOND),
+        ] {
             let mut book = Book::new(BudgetLimit::default());
             let permit = book.take();
             let reading = BudgetReading {
-                allocated: Some(allocated),
                 window: Some(window),
-                ..BudgetReading::default()
+                ..reading(0, resets_after)
             };
             book.settle(permit, &PermitOutcome::Answered { reading });
-            let described = book.ledger.describe(book.now);
-            assert_eq!(
-                (described.allocated, described.window),
-                (Some(allocated), window)
-            );
+            assert_eq!(book.wait(), Some(expected), "{window:?} {resets_after:?}");
+            // The store is probed once in each window for as long as the headers say so.
+            book.now += expected;
+            let permit = book.take();
+            book.settle(permit, &PermitOutcome::Answered { reading });
+            assert_eq!(book.wait(), Some(expected), "{window:?} {resets_after:?}");
         }
+    }
+
+    #[test]
+    fn an_allocation_that_is_not_stated_any_more_is_forgotten_after_a_window() {
+        let nothing = PermitOutcome::Answered {
+            reading: BudgetReading::default(),
+        };
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        book.settle(permit, &told(1));
+        assert_eq!(book.wait(), Some(MINUTE));
+        // Within the window it holds, also where a response says nothing of it.
+        let permit = book.ledger.take(book.now);
+        book.now += 59 * SECOND;
+        book.settle(permit, &nothing);
+        assert_eq!(book.ledger.describe(book.now).allocated, Some(1));
+        book.now += MINUTE;
+        let permit = book.take();
+        book.settle(permit, &nothing);
+        assert_eq!(book.ledger.describe(book.now).allocated, None);
+        let resumed = book.at();
+        for _ in 0..10 {
+            book.take();
+        }
+        assert!(book.at() - resumed < 5 * SECOND, "nothing is left of it");
+    }
+
+    #[test]
+    fn what_others_were_seen_to_spend_is_forgotten_with_the_allocation() {
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        book.answer_in_full(permit, 0, MINUTE);
+        assert!(book.ledger.others.are_there());
+        book.now += MINUTE;
+        let permit = book.take();
+        book.settle(
+            permit,
+            &PermitOutcome::Answered {
+                reading: BudgetReading::default(),
+            },
+        );
+        assert!(!book.ledger.others.are_there());
+        for _ in 0..14 {
+            book.take();
+        }
+        assert_eq!(book.at(), MINUTE, "the burst is there again");
+    }
+
+    #[test]
+    fn once_in_a_minute_a_request_goes_whatever_the_headers_said() {
+        let mut book = Book::new(BudgetLimit::at_most(60, MINUTE, 1));
+        let least = BudgetReading {
+            allocated: Some(1),
+            ..reading(0, MINUTE)
+        };
+        let first = book.take();
+        book.answer_in_full(first, 10, MINUTE);
+        book.now += MINUTE;
+        // One in a minute, of which others take more: by even spacing that would be one in four minutes.
+        let permit = book.take();
+        book.settle(permit, &PermitOutcome::Answered { reading: least });
+        assert!(book.ledger.interval() > MINUTE);
+        assert_eq!(book.wait(), Some(MINUTE));
+        // It counts from the last permit, and from the end of the last request.
+        book.now += MINUTE;
+        let permit = book.take();
+        book.now += 5 * SECOND;
+        assert_eq!(book.wait(), None);
+        book.settle(permit, &PermitOutcome::Unknown);
+        assert_eq!(book.wait(), Some(MINUTE));
+        // What was not sent is no probe.
+        book.now += MINUTE;
+        let permit = book.take();
+        book.settle(permit, &PermitOutcome::NotSent);
+        assert_eq!(book.wait(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn others_who_appear_after_a_large_burst_leave_one_request_a_minute() {
+        let mut book = Book::new(BudgetLimit::at_most(60, MINUTE, 1_000));
+        let permits: Vec<_> = (0..100).map(|_| book.take()).collect();
+        assert_eq!(book.at(), Duration::ZERO);
+        book.answer_in_full(permits[99], 20, SECOND);
+        assert!(book.ledger.others.are_there());
+        // By even spacing, without a burst, it would be 100 seconds.
+        assert_eq!(book.wait(), Some(MINUTE));
+    }
+
+    #[test]
+    fn a_response_that_does_not_come_is_waited_for_no_longer_than_a_minute() {
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        book.settle(permit, &told(1));
+        book.now += MINUTE;
+        book.take();
+        let at_latest = book.now + MINUTE;
+        assert_eq!(
+            book.ledger.next(book.now),
+            Next::AfterResponse { at_latest }
+        );
+        book.now = at_latest;
+        assert_eq!(book.wait(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn those_behind_in_line_may_follow_the_probe_at_the_callers_own_pace() {
+        let mut book = Book::new(BudgetLimit::at_most(60, MINUTE, 1));
+        for _ in 0..2 {
+            let permit = book.take();
+            book.settle(permit, &told(1));
+        }
+        let wait = |ahead| {
+            book.ledger
+                .not_before(book.now, ahead)
+                .saturating_duration_since(book.now)
+        };
+        assert_eq!(wait(0), MINUTE);
+        assert_eq!(wait(10), 70 * SECOND, "not eleven minutes");
+    }
+
+    #[test]
+    fn an_interval_that_becomes_shorter_leaves_no_old_wait_behind() {
+        let mut book = Book::new(BudgetLimit::default());
+        // By even spacing of one a minute, six probes beside others are due in half an hour.
+        for _ in 0..6 {
+            let permit = book.take();
+            let reading = BudgetReading {
+                allocated: Some(1),
+                ..reading(0, MINUTE)
+            };
+            book.settle(permit, &PermitOutcome::Answered { reading });
+            book.now += MINUTE;
+        }
+        let permit = book.take();
+        book.answer_in_full(permit, 149, MINUTE);
+        let resumed = book.at();
+        for _ in 0..30 {
+            book.take();
+        }
+        assert!(book.at() - resumed < 20 * SECOND, "{:?}", book.at());
+    }
+
+    #[test]
+    fn a_burst_is_not_had_twice_when_the_interval_becomes_longer() {
+        let mut book = Book::new(BudgetLimit::at_most(60, MINUTE, 5));
+        let permits: Vec<_> = (0..5).map(|_| book.take()).collect();
+        book.settle(permits[0], &told(30));
+        assert_eq!(book.wait(), Some(SECOND));
+    }
+
+    #[test]
+    fn a_slower_limit_of_ones_own_is_kept_however_long_its_interval_is() {
+        let hour = 60 * MINUTE;
+        for interval in [hour, Duration::from_secs(u64::MAX)] {
+            let mut book = Book::new(BudgetLimit::at_most(1, interval, 2));
+            let permits = [book.take(), book.take()];
+            assert_eq!(book.at(), Duration::ZERO);
+            for permit in permits {
+                book.answer_in_full(permit, 148, MINUTE);
+            }
+            book.now += hour - SECOND;
+            assert!(book.wait().unwrap() >= SECOND);
+            assert!(!book.ledger.is_over(book.now), "it still counts");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_no_more_than_what_was_taken() {
+        let mut book = Book::new(BudgetLimit::at_most(60, MINUTE, 5));
+        let permits: Vec<_> = (0..5).map(|_| book.take()).collect();
+        // Meanwhile a header makes the interval a minute long.
+        book.settle(permits[0], &told(1));
+        book.settle(permits[1], &PermitOutcome::NotSent);
+        book.settle(permits[2], &told(1_000));
+        assert_eq!(
+            book.wait(),
+            Some(Duration::ZERO),
+            "one of the burst is left"
+        );
+        book.take();
+        assert_eq!(book.wait(), Some(SECOND));
+    }
+
+    fn refused(wait: Duration) -> PermitOutcome {
+        PermitOutcome::Refused {
+            reading: BudgetReading::default(),
+            wait: Some(wait),
+        }
+    }
+
+    #[test]
+    fn the_wait_of_a_429_is_honoured_up_to_its_bound_and_does_not_add_up() {
+        for limit in [BudgetLimit::default(), BudgetLimit::unlimited()] {
+            for (limit, bound) in [
+                (limit, 15 * MINUTE),
+                (limit.max_retry_after(5 * MINUTE), 5 * MINUTE),
+                (limit.max_retry_after(Duration::ZERO), SECOND),
+            ] {
+                let mut book = Book::new(limit);
+                let permits = [book.take(), book.take()];
+                book.settle(permits[0], &refused(DAY));
+                book.settle(permits[1], &refused(DAY));
+                assert_eq!(book.wait(), Some(bound));
+                assert_eq!(book.ledger.describe(book.now).closed_for, Some(bound));
+                for _ in 0..3 {
+                    let permit = book.take();
+                    book.settle(permit, &refused(Duration::MAX));
+                    assert_eq!(book.wait(), Some(bound));
+                }
+                assert_eq!(book.at(), 3 * bound);
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_429_one_request_goes_alone_until_it_is_answered_by_something_else() {
+        for limit in [BudgetLimit::default(), BudgetLimit::unlimited()] {
+            let mut book = Book::new(limit);
+            let (first, old) = (book.take(), book.take());
+            book.settle(first, &refused(10 * SECOND));
+            book.now += 10 * SECOND;
+            let probe = book.take();
+            assert_eq!(book.wait(), None, "one goes alone");
+            // What was sent before the 429 says nothing of what is after it.
+            book.settle(old, &told(150));
+            assert_eq!(book.wait(), None);
+            book.settle(probe, &refused(10 * SECOND));
+            assert_eq!(book.wait(), Some(10 * SECOND));
+            // One that has no answer decides nothing: another one goes.
+            for outcome in [PermitOutcome::NotSent, PermitOutcome::Unknown] {
+                book.now += 10 * SECOND;
+                let probe = book.take();
+                assert_eq!(book.wait(), None);
+                book.settle(probe, &outcome);
+                assert_eq!(book.wait(), Some(Duration::ZERO));
+            }
+            let probe = book.take();
+            assert_eq!(book.wait(), None);
+            book.settle(probe, &told(150));
+            let began = book.now;
+            for _ in 0..5 {
+                book.take();
+            }
+            assert_eq!(book.now, began, "then all may go");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_not_answered_is_followed_by_another_one_after_a_minute() {
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        book.settle(permit, &refused(SECOND));
+        book.now += SECOND;
+        book.take();
+        assert_eq!(book.wait(), None);
+        book.now += MINUTE;
+        assert_eq!(book.wait(), Some(Duration::ZERO));
+        book.take();
+        assert_eq!(book.wait(), None);
+    }
+
+    #[test]
+    fn a_short_window_that_one_response_states_makes_no_request_vanish() {
+        let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
+        let short = PermitOutcome::Answered {
+            reading: BudgetReading {
+                allocated: Some(2),
+                window: Some(SECOND),
+                ..BudgetReading::default()
+            },
+        };
+        let permits = [book.take(), book.take()];
+        book.settle(permits[0], &short);
+        book.settle(permits[1], &short);
+        assert_eq!(book.wait(), Some(SECOND));
+        book.now += SECOND;
+        let permit = book.take();
+        book.settle(permit, &told(3));
+        assert_eq!(book.ledger.describe(book.now).left, Some(0));
+        assert_eq!(
+            book.wait(),
+            Some(59 * SECOND),
+            "all three count for a minute"
+        );
     }
 
     #[test]
@@ -1149,22 +1590,39 @@ mod tests {
         book.settle(permit, &PermitOutcome::NotSent);
         assert!(is_over(&book));
         let permit = book.take();
-        book.answer(permit, 10, 90 * SECOND);
-        book.now += MINUTE;
-        assert!(!is_over(&book), "the service's word still holds");
-        book.now += 30 * SECOND;
-        assert!(is_over(&book));
-        let permit = book.take();
-        book.settle(
-            permit,
-            &PermitOutcome::Refused {
-                reading: BudgetReading::default(),
-                wait: Some(2 * MINUTE),
-            },
-        );
+        book.settle(permit, &refused(2 * MINUTE));
         book.now += MINUTE;
         assert!(!is_over(&book), "closed");
         book.now += MINUTE;
+        assert!(!is_over(&book), "a probe is to come");
+        book.now += MINUTE;
+        assert!(is_over(&book));
+        let mut book = Book::new(BudgetLimit::default());
+        let permit = book.take();
+        let short = BudgetReading {
+            window: Some(SECOND),
+            ..reading(3, SECOND)
+        };
+        book.settle(permit, &PermitOutcome::Answered { reading: short });
+        book.now += 59 * SECOND;
+        assert!(
+            !is_over(&book),
+            "one response does not make it count for less"
+        );
+        book.now += SECOND;
+        assert!(is_over(&book));
+        // An interval of the caller's own counts for as long as it is.
+        let mut book = Book::new(BudgetLimit::at_most(1, 2 * MINUTE, 1));
+        let permit = book.take();
+        book.settle(permit, &told(150));
+        book.now += MINUTE;
+        assert!(!is_over(&book), "the next one is not due");
+        book.now += MINUTE;
+        assert!(is_over(&book));
+        // Without a limit, nothing but a 429 counts.
+        let mut book = Book::new(BudgetLimit::unlimited());
+        let permit = book.take();
+        book.settle(permit, &told(1));
         assert!(is_over(&book));
     }
 
@@ -1176,12 +1634,12 @@ mod tests {
             book.settle(permit, &told(150));
         }
         assert_eq!(book.at(), Duration::ZERO);
-        assert!(book.ledger.counted_until.is_empty() && book.ledger.under_way.is_empty());
+        assert!(book.ledger.counted.is_empty() && book.ledger.under_way.is_empty());
         let mut book = Book::new(BudgetLimit::default());
         for _ in 0..1000 {
             let permit = book.take();
             book.settle(permit, &told(150));
         }
-        assert!(book.ledger.counted_until.len() <= 150);
+        assert!(book.ledger.counted.len() <= 150);
     }
 }

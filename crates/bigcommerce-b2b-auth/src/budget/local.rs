@@ -212,7 +212,7 @@ struct Place<'b> {
 enum Turn {
     Now(Permit),
     In(Duration),
-    /// Somebody else is first, or it depends on a reply.
+    /// Somebody else is first.
     Later,
 }
 
@@ -257,7 +257,7 @@ impl<'b> Place<'b> {
                 in_time(at, now, deadline)?;
                 Turn::In(at.duration_since(now))
             }
-            Next::AfterAReply => Turn::Later,
+            Next::AfterResponse { at_latest } => Turn::In(at_latest.duration_since(now)),
         })
     }
 }

@@ -7,6 +7,10 @@ use crate::{BudgetStatus, ClockReading};
 /// What a store is taken to be granted in a window until a reply has said so.
 const USUAL_ALLOCATION: u64 = 135;
 
+/// The longest interval: however little a header grants and however small the share of it is, one response does not stop a
+/// warming for longer.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(2 * 60);
+
 #[derive(Debug)]
 pub(super) struct Pace {
     share: f64,
@@ -39,7 +43,8 @@ impl Pace {
     /// One goes, for which one request is counted.
     pub(super) fn take(&mut self, now: ClockReading, budget: &BudgetStatus) {
         let allocated = budget.allocated.unwrap_or(USUAL_ALLOCATION).max(1);
-        self.interval = budget.window.div_f64(allocated as f64 * self.share);
+        let interval = budget.window.div_f64(allocated as f64 * self.share);
+        self.interval = interval.min(LONGEST_INTERVAL);
         self.next_at = self.next_at.max(now.monotonic) + self.interval;
     }
 
@@ -115,6 +120,10 @@ mod tests {
             pace.take(at(0), &granted(Some(60)));
             assert_eq!(wait(&pace, 0), Some(interval), "{share}");
         }
+        // However little is granted, a small share of it stops nothing for long.
+        let mut pace = Pace::new(0.01);
+        pace.take(at(0), &granted(Some(1)));
+        assert_eq!(wait(&pace, 0), Some(120_000));
         // Nothing granted is taken for one.
         let mut pace = Pace::new(1.0);
         pace.take(at(0), &granted(Some(0)));
