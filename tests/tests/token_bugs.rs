@@ -1529,3 +1529,19 @@ async fn bug_28_calls_whose_rejections_come_one_after_the_other_share_one_mint()
     assert_ne!(sent[0], first.expose_secret());
     assert_eq!(managed.mints(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn bug_31_a_late_response_does_not_bring_back_a_customer_who_logged_out() {
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(Duration::from_secs(10));
+    let minting = tokio::spawn({
+        let tokens = managed.tokens.clone();
+        async move { tokens.get(customer(1)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    managed.tokens.forget(customer(1));
+    let error = minting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forgotten);
+    assert_eq!(managed.mints(), 1);
+    assert!(managed.tokens.get_cached(customer(1)).is_none());
+}

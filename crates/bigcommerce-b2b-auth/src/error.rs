@@ -58,6 +58,11 @@ pub enum ErrorKind {
     /// The service granted a managed token a shorter life than the request needs, which `TokenRequest::valid_for_at_least`
     /// states.
     TokenTooShort,
+    /// The customer was forgotten while a managed token was fetched for them, which is dropped. Nothing is wrong: they logged
+    /// out.
+    Forgotten,
+    /// A customer was forgotten in this process, and a place outside of its memory may still hold their tokens.
+    NotConfirmed,
     /// What fetched a managed token panicked: an observer, a transport, a clock or a provider of the caller's own.
     Panicked,
     /// The runtime that fetched a managed token was shut down, or there is none.

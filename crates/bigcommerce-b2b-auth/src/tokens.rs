@@ -14,6 +14,7 @@ mod fetch;
 mod flight;
 #[cfg(test)]
 mod flight_tests;
+mod forgotten;
 mod key;
 mod metrics;
 mod minimum_life;
@@ -59,6 +60,7 @@ use self::{
     entry::{Entry, Phase, Unfit},
     failures::{Breaker, Failures},
     flight::Flights,
+    forgotten::Forgotten,
     key::Key,
     metrics::Counters,
     minimum_life::ShortLives,
@@ -136,6 +138,7 @@ struct Shared {
     flights: Arc<Flights<Key, Result<Arc<Entry>, Error>, Span>>,
     failures: Failures,
     rejections: Rejections,
+    forgotten: Forgotten,
     short_lives: ShortLives,
     counters: Counters,
     /// How many renewals run in the background.
@@ -263,6 +266,7 @@ impl StorefrontTokens {
             flights: Arc::new(Flights::new()),
             failures: Failures::new(),
             rejections: Rejections::new(),
+            forgotten: Forgotten::new(),
             short_lives: ShortLives::new(),
             counters: Counters::default(),
             background: AtomicUsize::new(0),
@@ -445,12 +449,67 @@ impl StorefrontTokens {
         Invalidation::Removed
     }
 
-    /// Takes out what is kept for this customer, such as when he logs out: the next access fetches a token. It says whether
-    /// anything was there. The token itself stays valid, since the service has no way to end it; what a shared store keeps is
-    /// left there, and found again by the next access; what a fetch brings that is under way is kept.
-    pub fn forget(&self, request: impl Into<TokenRequest>) -> bool {
-        let key = self.key(&request.into());
-        self.shared.cache.remove(&key)
+    /// Ends all tokens of a customer in this store, as a log-out has to: those of every channel and of every customer access
+    /// token. Says whether the cache held any.
+    ///
+    /// - **Refreshes in flight** go on, and their result is dropped: who waits for one gets [`ErrorKind::Forgotten`].
+    /// - **Tokens obtained afterwards** are not touched: a request that begins after this call mints anew.
+    /// - **The snapshot** (feature `snapshot`) is written anew within five seconds. Log-outs within that time share one write.
+    ///   If the process is killed before, the next one restores the token.
+    /// - **The token itself** stays valid until it expires, since the service has no call to revoke one.
+    ///
+    /// To forget a customer twice is fine. [`forget_and_confirm`](Self::forget_and_confirm) waits until it is done everywhere.
+    ///
+    /// ```
+    /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+    /// # use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, StorefrontTokens};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let sandbox = Sandbox::builder().start().await?;
+    /// # let client = Client::builder()
+    /// #     .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?)
+    /// #     .base_url(sandbox.base_url())
+    /// #     .build()?;
+    /// let tokens = StorefrontTokens::builder().client(client).build();
+    /// let customer = CustomerId::new(demo::CUSTOMER_ID)?;
+    /// tokens.get(customer).await?;
+    /// assert!(tokens.forget(customer)); // the customer logs out
+    /// assert!(tokens.get_cached(customer).is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn forget(&self, customer: CustomerId) -> bool {
+        let shared = &self.shared;
+        let key = Key::new(self.store.number, customer, None, None);
+        // First the note, then the tokens: what a refresh puts in meanwhile finds the note.
+        shared.forgotten.note(key, shared.clock.reading());
+        shared
+            .flights
+            .disown_all(|in_flight| in_flight.of_customer_alone() == key);
+        let was_there = shared.cache.remove_customer(key);
+        #[cfg(feature = "snapshot")]
+        shared.write_snapshot_soon();
+        was_there
+    }
+
+    /// Ends all tokens of a customer as [`forget`](Self::forget) does, and completes when no snapshot on disk that this cache
+    /// writes holds one of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfirmed`], with the cause as its source, when the snapshot could not be written. In the memory of this
+    /// process the tokens have ended all the same, and the snapshot is written at its next interval.
+    pub async fn forget_and_confirm(&self, customer: CustomerId) -> Result<bool, Error> {
+        let was_there = self.forget(customer);
+        #[cfg(feature = "snapshot")]
+        self.shared.snapshot_is_clean().await.map_err(|error| {
+            self.error(
+                ErrorKind::NotConfirmed,
+                "the customer is forgotten here, but the snapshot may still hold a token",
+            )
+            .with_source(Box::new(error))
+            .retryable(true)
+        })?;
+        Ok(was_there)
     }
 
     /// [`invalidate`](Self::invalidate) for a token that came back from a call: one that took the place of a refused one just now, and is refused as

@@ -11,6 +11,7 @@ use super::{
     failures::judge,
     fetch::{BackgroundSlot, Fetch},
     flight::{Boarding, Landing, Pilot, Seat, Urgency},
+    forgotten::Epoch,
     key::Key,
     minimum_life,
 };
@@ -316,6 +317,8 @@ impl StorefrontTokens {
                 )
             })?,
         };
+        // Before the flight is in the table: a log-out from then on finds it there, or is seen by what it fetches.
+        let epoch = self.shared.forgotten.epoch(key);
         let second_look = || {
             let now = self.shared.clock.reading();
             let there = self.shared.cache.get(&key)?;
@@ -338,7 +341,7 @@ impl StorefrontTokens {
                 Ok(Aboard::Seated(seat))
             }
             Boarding::Began(seat, pilot) => {
-                self.take_off(&runtime, key, errand, slot, pilot);
+                self.take_off(&runtime, key, errand, epoch, slot, pilot);
                 Ok(Aboard::Seated(seat))
             }
             Boarding::Closed => Err(self.shut_down()),
@@ -351,6 +354,7 @@ impl StorefrontTokens {
         runtime: &Handle,
         key: Key,
         errand: Errand,
+        epoch: Epoch,
         slot: Option<BackgroundSlot>,
         pilot: Pilot<Key, Result<Arc<Entry>, Error>, Span>,
     ) {
@@ -380,6 +384,7 @@ impl StorefrontTokens {
             old,
             valid_for_at_least,
             effort: Arc::clone(&effort),
+            epoch,
             span: span.clone(),
             slot,
         };

@@ -4,9 +4,10 @@
 //! when it is full is what was used least. Evicting a token that is still valid costs a mint, so it is counted.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -118,6 +119,8 @@ pub(super) struct TokenCache {
     next_sweep: AtomicU64,
     /// How often something was put in or taken out. No hit comes near it.
     changes: AtomicU64,
+    /// The keys in `map` that name a channel or a customer access token, by their customer: a log-out ends all of them.
+    variants: Mutex<HashMap<Key, Vec<Key>>>,
 }
 
 impl fmt::Debug for TokenCache {
@@ -164,6 +167,7 @@ impl TokenCache {
             map,
             next_sweep: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            variants: Mutex::default(),
         }
     }
 
@@ -199,6 +203,10 @@ impl TokenCache {
                 // Refused only when it is too large, and then it is among the evicted.
                 let _ = guard.insert_with_lifecycle(Arc::clone(entry), &mut evicted);
                 self.changed(1);
+                self.index(&key);
+                for (gone, _) in &evicted {
+                    self.index(gone);
+                }
             }
             // Neither removed nor replaced above, and not waited for.
             EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => {}
@@ -206,11 +214,38 @@ impl TokenCache {
         (Arc::clone(entry), evicted)
     }
 
-    /// Removes what is there, and says whether anything was.
-    pub(super) fn remove(&self, key: &Key) -> bool {
-        let was_there = self.map.remove(key).is_some();
-        self.changed(u64::from(was_there));
-        was_there
+    /// Removes every token of the customer of this key, whatever the channel and the customer access token, and says whether
+    /// there was any. It counts as a change in any case: what is not here may still be in a snapshot.
+    pub(super) fn remove_customer(&self, key: Key) -> bool {
+        let customer = key.of_customer_alone();
+        let variants = self.variants().remove(&customer).unwrap_or_default();
+        let removed = std::iter::once(customer)
+            .chain(variants)
+            .filter(|key| self.map.remove(key).is_some())
+            .count();
+        self.changed(1);
+        removed > 0
+    }
+
+    fn variants(&self) -> MutexGuard<'_, HashMap<Key, Vec<Key>>> {
+        self.variants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the index of variants in line with whether this key is there. The map is asked under the lock of the index, so that
+    /// the last of several changes decides.
+    fn index(&self, key: &Key) {
+        let customer = key.of_customer_alone();
+        if *key == customer {
+            return;
+        }
+        let mut variants = self.variants();
+        let keys = variants.entry(customer).or_default();
+        keys.retain(|known| known != key);
+        if self.map.peek(key).is_some() {
+            keys.push(*key);
+        } else if keys.is_empty() {
+            variants.remove(&customer);
+        }
     }
 
     /// Removes the entry if it is this token or an older one. Another one is left and returned.
@@ -223,7 +258,10 @@ impl TokenCache {
             left = (!falls).then(|| Arc::clone(there));
             falls
         });
-        self.changed(u64::from(removed.is_some()));
+        if removed.is_some() {
+            self.changed(1);
+            self.index(key);
+        }
         left
     }
 
@@ -256,16 +294,23 @@ impl TokenCache {
 
     /// Throws out what does not count any more, and says how many that were.
     pub(super) fn sweep(&self, now: ClockReading) -> usize {
-        let swept = AtomicU64::new(0);
-        self.map.retain(|_, entry| {
+        let swept = Mutex::new(Vec::new());
+        self.map.retain(|key, entry| {
             let stays = entry.phase(now) != Phase::Over;
             if !stays {
-                swept.fetch_add(1, Ordering::Relaxed);
+                swept
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(*key);
             }
             stays
         });
-        self.changed(swept.load(Ordering::Relaxed));
-        usize::try_from(swept.into_inner()).unwrap_or(usize::MAX)
+        let swept = swept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.changed(swept.len() as u64);
+        for key in &swept {
+            self.index(key);
+        }
+        swept.len()
     }
 }
 
@@ -453,7 +498,7 @@ mod tests {
         assert_eq!(cache.len(), 0);
         assert!(cache.remove_up_to(&key(1), &old).is_none());
         drop(cache.insert_if_newer(key(1), &old, at(20)));
-        assert!(cache.remove(&key(1)) && !cache.remove(&key(1)));
+        assert!(cache.remove_customer(key(1)) && !cache.remove_customer(key(1)));
         assert_eq!(cache.len(), 0);
     }
 
@@ -483,7 +528,9 @@ mod tests {
         assert!(cache.remove_up_to(&key(1), &new).is_none() && changed());
         insert(&old);
         assert!(changed());
-        assert!(cache.remove(&key(1)) && changed() && !cache.remove(&key(1)) && !changed());
+        assert!(cache.remove_customer(key(1)) && changed());
+        // A snapshot may hold what is not here.
+        assert!(!cache.remove_customer(key(1)) && changed());
         insert(&old);
         assert!(changed());
         assert_eq!((cache.sweep(at(2 * DAY.as_secs())), changed()), (1, true));
@@ -545,5 +592,48 @@ mod tests {
         assert!(!has_come(moment, at(4)));
         assert!(has_come(moment, at(5)) && has_come(moment, at(6)));
         assert!(has_come(moment.plus(MINUTE), at(65)));
+    }
+
+    #[test]
+    fn the_index_of_variants_follows_the_map() {
+        let cache = TokenCache::new(Capacity::entries(4));
+        let id = |customer| CustomerId::new(customer).unwrap();
+        let variant = |customer, number| Key::new(0, id(customer), None, Some(number));
+        let indexed = || {
+            let variants = cache.variants();
+            let mut keys: Vec<_> = variants.values().flatten().copied().collect();
+            assert!(variants.values().all(|keys| !keys.is_empty()));
+            keys.sort_by_key(|key| (key.customer(), key.fingerprint()));
+            keys
+        };
+        let in_map = || {
+            let mut keys: Vec<_> = cache.map.iter().map(|(key, _)| key).collect();
+            keys.retain(|key| *key != key.of_customer_alone());
+            keys.sort_by_key(|key| (key.customer(), key.fingerprint()));
+            keys
+        };
+        let day = |seconds| entry(&format!("token {seconds}"), seconds);
+        for number in 1..=20_u64 {
+            cache.insert_if_newer(
+                variant(1 + number.cast_signed() % 3, number),
+                &day(number),
+                at(number),
+            );
+            cache.insert_if_newer(key(1), &day(number), at(number));
+            assert_eq!(indexed(), in_map());
+        }
+        let Some(rejected) = in_map().first().copied() else {
+            panic!("there are some");
+        };
+        let there = cache.get(&rejected).unwrap();
+        cache.remove_up_to(&rejected, &there);
+        assert_eq!(indexed(), in_map());
+        cache.remove_customer(variant(2, 1));
+        assert_eq!(indexed(), in_map());
+        cache.sweep(at(2 * DAY.as_secs()));
+        assert_eq!((indexed(), cache.len()), (Vec::new(), 0));
+        let small = TokenCache::new(Capacity::bytes(100));
+        small.insert_if_newer(variant(1, 1), &day(0), at(0));
+        assert!(small.variants().is_empty(), "what is too large is not kept");
     }
 }

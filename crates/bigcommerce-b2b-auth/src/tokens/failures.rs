@@ -58,6 +58,8 @@ pub(super) fn judge(error: &Error, has_ever_worked: bool, fraction: f64) -> (Bla
         | ErrorKind::Configuration
         | ErrorKind::TokenRejected
         | ErrorKind::TokenTooShort
+        | ErrorKind::Forgotten
+        | ErrorKind::NotConfirmed
         | ErrorKind::RuntimeGone
         | ErrorKind::ShutDown => (Blame::Nobody, Duration::ZERO),
         ErrorKind::Connect
@@ -300,6 +302,8 @@ mod tests {
             (ErrorKind::Configuration, Nobody, 0, 0),
             (ErrorKind::TokenRejected, Nobody, 0, 0),
             (ErrorKind::TokenTooShort, Nobody, 0, 0),
+            (ErrorKind::Forgotten, Nobody, 0, 0),
+            (ErrorKind::NotConfirmed, Nobody, 0, 0),
             (ErrorKind::RuntimeGone, Nobody, 0, 0),
             (ErrorKind::ShutDown, Nobody, 0, 0),
         ] {

@@ -16,6 +16,7 @@ use super::{
     entry::{Entry, Life, Unfit, since_1970},
     failures::{Admission, Blame, judge},
     flight::{Urgency, UrgencyWatch},
+    forgotten::Epoch,
     key::Key,
     moments::Tick,
     rejections::BETWEEN_FORCED_MINTS,
@@ -54,6 +55,8 @@ pub(super) struct Fetch {
     /// How long a token of the shared store has to be valid to be taken.
     pub(super) valid_for_at_least: Duration,
     pub(super) effort: Arc<Effort>,
+    /// The customer's last log-out when the fetch began.
+    pub(super) epoch: Epoch,
     pub(super) span: Span,
     /// Held by those in the background, of which there are not many at a time.
     pub(super) slot: Option<BackgroundSlot>,
@@ -188,6 +191,7 @@ impl Fetch {
         let mut may_be_older = true;
         let mut may_wait = true;
         loop {
+            self.check_not_forgotten()?;
             let refused_before = self.shared.rejections.newest(&self.key, self.now());
             let mut entry = self.mint_once(urgency.clone(), ends_at).await?;
             if let Some(moment) = refused_before {
@@ -199,7 +203,7 @@ impl Fetch {
             self.store.has_worked.store(true, Ordering::Relaxed);
             self.store.breaker.close();
             self.shared.rejections.minted(&self.key, now);
-            if let Some(kept) = self.keep(Arc::clone(&entry)) {
+            if let Some(kept) = self.keep(Arc::clone(&entry))? {
                 self.shared
                     .short_lives
                     .minted(self.key, entry.served_for(now), now);
@@ -272,10 +276,31 @@ impl Fetch {
     }
 
     /// Puts a token into the cache unless it was rejected. What is there afterwards may be a newer one.
-    fn keep(&self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-        let kept = self.shared.keep(self.key, entry, &self.store)?;
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forgotten`] when the customer logged out since the fetch began: then it is not there, or not any more.
+    fn keep(&self, entry: Arc<Entry>) -> Result<Option<Arc<Entry>>, Error> {
+        self.check_not_forgotten()?;
+        let Some(kept) = self.shared.keep(self.key, Arc::clone(&entry), &self.store) else {
+            return Ok(None);
+        };
+        // A log-out in between did not find the token.
+        self.check_not_forgotten().inspect_err(|_| {
+            self.shared.cache.remove_up_to(&self.key, &entry);
+        })?;
         self.shared.failures.forget(&self.key);
-        Some(kept)
+        Ok(Some(kept))
+    }
+
+    fn check_not_forgotten(&self) -> Result<(), Error> {
+        if self.shared.forgotten.epoch(self.key) == self.epoch {
+            return Ok(());
+        }
+        Err(Error::of_call(
+            operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
+            ErrorKind::Forgotten,
+            "the customer was forgotten while the token was fetched",
+        ))
     }
 
     /// Remembers a failure, so that it is not repeated at once.
@@ -416,7 +441,8 @@ impl SharedPlace<'_> {
         {
             return None;
         }
-        fetch.keep(Arc::new(entry))
+        // For a customer who was forgotten meanwhile, the mint says so.
+        fetch.keep(Arc::new(entry)).ok().flatten()
     }
 
     async fn put(&self, entry: &Entry) {

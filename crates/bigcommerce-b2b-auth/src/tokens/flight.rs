@@ -157,6 +157,14 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Clone> Flights<K, V, T> {
         take_out(&mut self.shard(key), key, flight);
     }
 
+    /// Takes out the flights of these keys. They go on and land for those who wait; a request that comes now begins another one.
+    pub(super) fn disown_all(&self, is_meant: impl Fn(&K) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|key, _| !is_meant(key));
+        }
+    }
+
     fn one_less(&self) {
         self.under_way
             .send_modify(|count| *count = count.saturating_sub(1));

@@ -398,3 +398,20 @@ async fn a_flight_that_was_disowned_and_deserted_does_not_take_the_next_one_with
     assert_eq!(seat.landing().await, Landing::Done(2));
     assert_eq!(joined.landing().await, Landing::Done(2));
 }
+
+#[tokio::test]
+async fn a_disowned_flight_lands_for_those_who_wait_and_the_next_request_begins_another() {
+    let table = table();
+    let (mut old_seat, old) = begin(&table, Urgency::Cold);
+    table.disown_all(|key| *key == 2);
+    drop(join(&table, Urgency::Cold));
+    table.disown_all(|key| *key == 1);
+    let (mut new_seat, new) = begin(&table, Urgency::Cold);
+    old.fly(async { 1 }, || true).await;
+    assert_eq!(old_seat.landing().await, Landing::Done(1));
+    // The one that ended was not the one in the table.
+    drop(join(&table, Urgency::Cold));
+    new.fly(async { 2 }, || true).await;
+    assert_eq!(new_seat.landing().await, Landing::Done(2));
+    assert_eq!(table.len(), 0);
+}

@@ -40,6 +40,15 @@ impl Key {
         }
     }
 
+    /// The key of the same customer without a channel and without a customer access token.
+    pub(super) fn of_customer_alone(self) -> Self {
+        Self {
+            channel: [0; 2],
+            fingerprint: [0; 2],
+            ..self
+        }
+    }
+
     #[cfg(feature = "snapshot")]
     pub(super) fn store(&self) -> u32 {
         self.store
@@ -118,6 +127,8 @@ mod tests {
             Key::new(3, customer, channel, Some(5)).of(other),
             Key::new(3, other, channel, Some(5))
         );
+        let key = Key::new(3, customer, channel, Some(5));
+        assert_eq!(key.of_customer_alone(), Key::new(3, customer, None, None));
         assert_eq!(size_of::<Key>(), 28);
     }
 }

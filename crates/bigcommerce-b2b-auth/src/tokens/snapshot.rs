@@ -26,7 +26,7 @@ use std::{
 use futures_util::future::{Either, select};
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, watch},
+    sync::{Mutex, Notify, watch},
     time::Instant,
 };
 
@@ -57,6 +57,9 @@ const CHUNK: u32 = 64 * 1024;
 
 /// How long a shutdown waits for the last snapshot.
 const LAST_WRITE: Duration = Duration::from_secs(30);
+
+/// How long after a log-out the snapshot is written anew: those within that time share one write.
+const AFTER_LOG_OUT: Duration = Duration::from_secs(5);
 
 /// Fills the bytes at random.
 type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
@@ -129,6 +132,9 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 /// The tokens, whose they are, how long they last and when each is renewed, which was drawn once and is not drawn again. Anybody
 /// who reads the file learns that it is such a snapshot, its version, a name of the key that tells nothing of the key, and by its
 /// length about how many tokens it holds. The key opens all of it: keep it elsewhere.
+///
+/// After a [log-out](StorefrontTokens::forget) the snapshot is written anew within five seconds, without the customer's tokens.
+/// A process that is killed before leaves them in the file.
 ///
 /// Tokens for a customer access token are left out, since the fingerprint that tells them apart is of one process. A token that
 /// was refused after the last snapshot comes back with it when the process is killed; it is refused and replaced once more.
@@ -205,6 +211,8 @@ pub(super) struct Keeper {
     state: Arc<Mutex<State>>,
     /// Whether nothing is written any more. The background writing ends with it, and when it is gone.
     ended: watch::Sender<bool>,
+    /// Wakes the background writing after a log-out.
+    log_out: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -236,6 +244,7 @@ impl Keeper {
             observer: observer.cloned(),
             state: Arc::default(),
             ended: watch::Sender::new(false),
+            log_out: Arc::default(),
         })
     }
 
@@ -498,6 +507,37 @@ impl Shared {
         Ok(contents)
     }
 
+    /// Has the snapshot written within some seconds, since a token that it holds has ended.
+    pub(super) fn write_snapshot_soon(&self) {
+        if let Some(keeper) = &self.snapshot {
+            keeper.log_out.notify_one();
+        }
+    }
+
+    /// Completes when the snapshot on disk was written after all changes up to now. One write serves all who wait for it.
+    pub(super) async fn snapshot_is_clean(self: &Arc<Self>) -> Result<(), SnapshotError> {
+        let Some(keeper) = self.snapshot.clone() else {
+            return Ok(());
+        };
+        let changes = self.cache.changes();
+        let turn = Self::with_snapshot(self, &keeper, move |shared, keeper, state| {
+            if state.is_closed {
+                return (None, Some(Err(SnapshotError::ShutDown)));
+            }
+            if !state.is_restored {
+                return (None, Some(Err(SnapshotError::NotRestored)));
+            }
+            if state.written >= changes && state.lock.as_ref().is_some_and(Lock::is_in_place) {
+                return (None, None);
+            }
+            let (restored, written) = shared.own_and_write(keeper, state);
+            (restored, Some(written))
+        });
+        let (restored, written) = turn.await?;
+        keeper.tell_all(restored.as_ref(), written.as_ref());
+        written.map_or(Ok(()), |written| written.map(drop))
+    }
+
     /// Puts what was read into the cache. What is there and newer stays, and what was refused does not come back.
     fn put_back(&self, contents: Contents, report: &mut RestoreReport) {
         let stores = contents.stores.iter();
@@ -510,6 +550,7 @@ impl Shared {
             let key = Key::new(store.number, found.customer, found.channel, None);
             // One that is there stays as it is, with what is known of when it is due.
             if self.cache.has(&key, &found.entry)
+                || self.forgotten.ends(key, &found.entry)
                 || !self.rejections.accept(&key, &found.entry, now)
             {
                 report.left_out += 1;
@@ -520,8 +561,10 @@ impl Shared {
                 report.left_out += 1;
                 continue;
             }
-            if !self.rejections.replaced(&key, &found.entry, now) {
-                // Rejected since the look above.
+            if !self.rejections.replaced(&key, &found.entry, now)
+                || self.forgotten.ends(key, &found.entry)
+            {
+                // Rejected or forgotten since the look above.
                 self.cache.remove_up_to(&key, &found.entry);
                 report.left_out += 1;
                 continue;
@@ -690,12 +733,22 @@ async fn write_at_intervals(
     mut ended: watch::Receiver<bool>,
 ) {
     loop {
-        let Some(clock) = shared.upgrade().map(|shared| Arc::clone(&shared.clock)) else {
+        let of_cache = |shared: Arc<Shared>| {
+            let log_out = Arc::clone(&shared.snapshot.as_ref()?.log_out);
+            Some((Arc::clone(&shared.clock), log_out))
+        };
+        let Some((clock, log_out)) = shared.upgrade().and_then(of_cache) else {
             return;
+        };
+        let next = async {
+            let log_out = std::pin::pin!(log_out.notified());
+            if let Either::Right(_) = select(clock.sleep(every), log_out).await {
+                clock.sleep(AFTER_LOG_OUT.min(every)).await;
+            }
         };
         let end = std::pin::pin!(ended.wait_for(|ended| *ended));
         // With its sender gone, so is the cache.
-        if let Either::Left(_) = select(end, clock.sleep(every)).await {
+        if let Either::Left(_) = select(end, std::pin::pin!(next)).await {
             return;
         }
         let Some(shared) = shared.upgrade() else {
