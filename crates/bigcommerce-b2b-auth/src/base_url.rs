@@ -50,17 +50,16 @@ impl BaseUrl {
                 "the base URL is not an absolute URL: write it with its scheme, such as https://api-b2b.bigcommerce.com",
             )
         })?;
-        // The user part is checked first, so that no later message can show it.
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::configuration(
                 "the base URL holds a user name or password: leave it out, credentials go into the client's builder",
             ));
         }
         if !matches!(url.scheme(), "https" | "http") {
-            return Err(Error::configuration(format!(
-                "the base URL has the scheme {:?}: write it with https://",
-                url.scheme()
-            )));
+            // What stands before the colon is not shown: it may be a part of a secret that was taken for the URL.
+            return Err(Error::configuration(
+                "the base URL starts with neither https:// nor http://: write it with https://",
+            ));
         }
         let is_https = url.scheme() == "https";
         let is_loopback = is_loopback(&url);
@@ -160,8 +159,12 @@ mod tests {
         for (text, expected) in [
             ("", "not an absolute URL"),
             ("api-b2b.bigcommerce.com", "not an absolute URL"),
-            ("localhost:8080", "scheme"),
-            ("ftp://example.com", "scheme"),
+            ("localhost:8080", "neither https:// nor"),
+            ("ftp://example.com", "neither https:// nor"),
+            ("hunter2:x", "neither https:// nor"),
+            ("hunter2://example.com/hunter2", "neither https:// nor"),
+            ("https://hunter2 .example.com", "not an absolute URL"),
+            ("http://hunter2.example.com", "plain http"),
             ("https://user:hunter2@example.com", "user name or password"),
             ("https://example.com/?a=hunter2", "query"),
             ("https://example.com/#hunter2", "query or a fragment"),

@@ -157,8 +157,8 @@ impl fmt::Debug for Environment {
         f.debug_struct("Environment")
             .field("store_hash", &self.store_hash)
             .field("access_token", &self.access_token)
-            .field("channel_id", &self.channel_id)
-            // The host may hold a password: it is refused later, but could be printed before.
+            // Either may be a secret in the wrong place: it is refused later, but could be printed before.
+            .field("channel_id", &self.channel_id.as_ref().map(|_| "set"))
             .field("api_host", &self.api_host.as_ref().map(|_| "set"))
             .field("legacy_token", &self.legacy_token)
             .finish()
@@ -236,11 +236,53 @@ mod tests {
     }
 
     #[test]
+    fn no_value_of_a_variable_is_part_of_an_error() {
+        for value in [
+            "hunter2:x",
+            "hunter2://example.com",
+            "https://hunter2@example.com",
+            "https://example.com/?hunter2",
+            "https://example.com/#hunter2",
+            "http://hunter2.example.com",
+            "hunter2\n",
+            "hunter2 and more",
+            "-20261124",
+            "20261124.5",
+            "99999999999999999999261124",
+            "0261124x",
+            "hunter2\u{fc}",
+        ] {
+            let of =
+                |name| environment(&[(STORE_HASH, "abc123"), (ACCESS_TOKEN, "t"), (name, value)]);
+            let errors = [
+                of(STORE_HASH).store_hash().err(),
+                of(ACCESS_TOKEN).store_access().err(),
+                of(API_HOST).base_url().err(),
+                of(CHANNEL_ID).channel().err(),
+                environment(&[(LEGACY_TOKEN, value)])
+                    .legacy_auth_token()
+                    .err(),
+            ];
+            let mut told = 0;
+            for error in errors.into_iter().flatten() {
+                let shown = format!("{error} {error:?}");
+                assert!(
+                    !shown.contains("hunter2") && !shown.contains("61124"),
+                    "{shown}"
+                );
+                told += 1;
+            }
+            assert!(told > 0, "{value:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let environment = environment(&[
             (ACCESS_TOKEN, "hunter2"),
             (LEGACY_TOKEN, "hunter2"),
             (API_HOST, "https://user:hunter2@example.com"),
+            (CHANNEL_ID, "hunter2"),
         ]);
         assert!(!format!("{environment:?}").contains("hunter2"));
     }

@@ -48,15 +48,16 @@ macro_rules! id {
             type Err = Error;
 
             fn from_str(text: &str) -> Result<Self, Error> {
-                // The text itself stays out of the message: it may be anything, also a secret in the wrong place.
-                let id: i64 = text.trim().parse().map_err(|_| {
+                // The text itself stays out of the message: it may be anything, also a secret in the wrong place, and a
+                // number as well as a word.
+                let id = text.trim().parse::<i64>();
+                id.ok().filter(|id| *id >= 1).map(Self).ok_or_else(|| {
                     Error::invalid_input(concat!(
                         "a ",
                         $called,
                         " is a whole number from 1, and this text is none"
                     ))
-                })?;
-                Self::new(id)
+                })
             }
         }
 
