@@ -1,7 +1,7 @@
 //! Each of the six operations as a call that can be made and told apart, for tests that go through all of them.
 
 use bigcommerce_b2b_auth::{
-    CallOptions, ChannelId, Client, CustomerId, Error, LegacyAuthToken, ServerTokenId,
+    CallOptions, ChannelId, Client, CustomerId, Error, LegacyAuthToken, ReplyMeta, ServerTokenId,
 };
 use bigcommerce_b2b_auth_sandbox::{Operation, Sandbox, demo};
 
@@ -61,7 +61,20 @@ impl Caller {
         operation: Operation,
         options: CallOptions,
     ) -> Result<(u16, u32), Error> {
-        let meta = match operation {
+        let meta = self.meta(operation, options).await?;
+        Ok((meta.status, meta.attempts))
+    }
+
+    /// Makes the call. What it gives is what the reply said besides its value.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn meta(
+        &self,
+        operation: Operation,
+        options: CallOptions,
+    ) -> Result<ReplyMeta, Error> {
+        Ok(match operation {
             Operation::Mint => {
                 let customer = CustomerId::new(demo::CUSTOMER_ID)?;
                 let mint = self.client.mint_storefront_token(customer).options(options);
@@ -85,8 +98,7 @@ impl Caller {
                 exchange.options(options).send().await?.into_parts().1
             }
             _ => self.call_deprecated(operation, options).await?,
-        };
-        Ok((meta.status, meta.attempts))
+        })
     }
 
     #[allow(
@@ -97,7 +109,7 @@ impl Caller {
         &self,
         operation: Operation,
         options: CallOptions,
-    ) -> Result<bigcommerce_b2b_auth::ReplyMeta, Error> {
+    ) -> Result<ReplyMeta, Error> {
         Ok(match operation {
             Operation::CreateServerToken => {
                 let create = self.client.create_server_token();

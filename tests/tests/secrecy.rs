@@ -16,11 +16,13 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bigcommerce_b2b_auth::{
     AllowedOrigins, Answer, CallOptions, Capacity, ChannelId, Client, CustomerAccessToken,
     CustomerId, Environment, Error, LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret,
     Snapshot, SnapshotKey, StoreAccess, StoreError, StoreKey, StoredToken, StorefrontApi,
     StorefrontTokens, TokenLayer, TokenRequest, TokenStore,
+    transport::{self, Delivery, Transport, TransportError, TransportFuture},
     watch::{
         AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, SnapshotEvent,
         TokenEvictionEvent, TokenFetchEvent,
@@ -30,7 +32,8 @@ use bigcommerce_b2b_auth_sandbox::{
     CannedReply, ErrorShape, EventChannel, Fault, Operation, RunningSandbox, Sandbox, Store,
     TlsIdentity, demo,
 };
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
 use tests::{Caller, LongestWait, RecordingClock, render};
 use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
 
@@ -517,6 +520,384 @@ async fn fail_everything(client: &Client, sandbox: &RunningSandbox, heard: &Hear
     }
 }
 
+/// A way to write an echo: what it is called, and what it makes of a secret.
+type Encoder = (&'static str, fn(&str) -> String);
+
+/// The ways in which a service is known to repeat what was sent to it, and some more.
+const ENCODERS: &[Encoder] = &[
+    ("as it is", str::to_owned),
+    ("JSON in JSON", |it| {
+        let text = json!({"t": it}).to_string();
+        serde_json::Value::from(text).to_string()
+    }),
+    ("JSON by code units, in JSON", |it| {
+        it.chars()
+            .map(|c| format!("\\\\u{:04x}", u32::from(c)))
+            .collect()
+    }),
+    ("Python repr", |it| format!("{{'token': '{it}'}}")),
+    ("Python repr of bytes", |it| {
+        it.bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+    }),
+    ("HTML decimal", |it| {
+        it.bytes().map(|byte| format!("&#{byte};")).collect()
+    }),
+    ("HTML hexadecimal, twice", |it| {
+        it.bytes().map(|byte| format!("&amp;#x{byte:X};")).collect()
+    }),
+    ("HTML names", |it| format!("&lt;b&gt;{it}&quot;")),
+    ("percent, lower case", |it| {
+        it.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    }),
+    ("percent, upper case, twice", |it| {
+        it.bytes().map(|byte| format!("%25{byte:02X}")).collect()
+    }),
+    ("form", |it| {
+        format!("password={}+and", it.replace('-', "%2d"))
+    }),
+    ("base64", |it| BASE64.encode(it)),
+    ("base64, second alignment", |it| {
+        BASE64.encode(format!("-{it}-"))
+    }),
+    ("base64, third alignment", |it| {
+        BASE64.encode(format!("--{it}"))
+    }),
+    ("Basic", |it| {
+        format!("Basic {}", BASE64.encode(format!("user:{it}")))
+    }),
+    ("base64 for URLs", |it| {
+        BASE64
+            .encode(format!("~~{it}"))
+            .replace('+', "-")
+            .replace('/', "_")
+            .trim_end_matches('=')
+            .to_owned()
+    }),
+    ("base64 of base64", |it| BASE64.encode(BASE64.encode(it))),
+    ("base64 of percent", |it| {
+        let percent: String = it.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        BASE64.encode(percent)
+    }),
+    ("hexadecimal", |it| {
+        it.bytes().map(|byte| format!("{byte:02x}")).collect()
+    }),
+    ("hexadecimal with colons", |it| {
+        let bytes: Vec<_> = it.bytes().map(|byte| format!("{byte:02X}")).collect();
+        bytes.join(":")
+    }),
+    ("upper case", str::to_uppercase),
+    ("a line break", |it| in_pieces(it, "\r\n  ")),
+    ("a zero-width space", |it| in_pieces(it, "\u{200b}")),
+    ("a zero-width joiner", |it| in_pieces(it, "\u{200d}")),
+    ("a byte order mark", |it| in_pieces(it, "\u{feff}")),
+    ("a soft hyphen", |it| in_pieces(it, "\u{ad}")),
+    ("a mark of direction", |it| in_pieces(it, "\u{202e}")),
+    ("a list", |it| format!("[\"{}\"]", in_pieces(it, "\", \""))),
+    ("base64 in lines", |it| {
+        in_pieces(&BASE64.encode(it), "\r\n")
+    }),
+    ("the first three quarters", |it| {
+        format!("{}...", &it[..it.len() * 3 / 4 + 2])
+    }),
+];
+
+fn in_pieces(text: &str, between: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let pieces: Vec<String> = characters
+        .chunks(7)
+        .map(|piece| piece.iter().collect())
+        .collect();
+    pieces.join(between)
+}
+
+/// Where a reply has a text that can be shown, and the reply with a text there.
+type Place = (&'static str, fn(&str) -> Option<CannedReply>);
+
+const PLACES: &[Place] = &[
+    ("errMsg", |echo| {
+        bad(&json!({"code": 400, "data": {"errMsg": echo}}))
+    }),
+    ("an item of errMsg", |echo| {
+        bad(&json!({"code": 400, "data": {"errMsg": ["one", echo, 3]}}))
+    }),
+    ("the name of a field", |echo| {
+        bad(&json!({"data": {"errMsg": {echo: ["bad"]}}}))
+    }),
+    ("the messages of a field", |echo| {
+        bad(&json!({"data": {"password": [echo]}}))
+    }),
+    ("meta.message", |echo| {
+        bad(&json!({"data": {"errMsg": "no"}, "meta": {"message": echo}}))
+    }),
+    ("code", |echo| bad(&json!({"code": echo, "message": "no"}))),
+    ("message", |echo| {
+        bad(&json!({"code": 404, "message": echo}))
+    }),
+    ("detail", |echo| bad(&json!({"detail": echo}))),
+    ("title", |echo| {
+        bad(&json!({"title": echo, "errors": {"a": "b"}}))
+    }),
+    ("errors", |echo| {
+        bad(&json!({"title": "Invalid", "errors": {"a": {"b": [echo]}}}))
+    }),
+    ("a text that is no JSON", |echo| {
+        Some(CannedReply::new(StatusCode::BAD_REQUEST).body(echo.to_owned()))
+    }),
+    ("X-Request-Id", |echo| {
+        with_header("x-request-id", echo, StatusCode::BAD_REQUEST)
+    }),
+    ("Trace-Id", |echo| {
+        with_header("trace-id", echo, StatusCode::BAD_REQUEST)
+    }),
+    ("X-Request-Id of a success", |echo| {
+        with_header("x-request-id", echo, StatusCode::OK)
+    }),
+    ("Trace-Id of a success", |echo| {
+        with_header("trace-id", echo, StatusCode::OK)
+    }),
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "a header cannot hold every echo")]
+fn bad(body: &serde_json::Value) -> Option<CannedReply> {
+    Some(CannedReply::json(StatusCode::BAD_REQUEST, body))
+}
+
+/// `None` where no header can hold it: a line break.
+fn with_header(name: &'static str, echo: &str, status: StatusCode) -> Option<CannedReply> {
+    let value = HeaderValue::from_bytes(echo.as_bytes()).ok()?;
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJl";
+    let body = if status.is_success() {
+        json!({"code": 200, "data": {"token": [jwt]}})
+    } else {
+        json!({"code": 400, "message": "no"})
+    };
+    Some(CannedReply::json(status, &body).header(HeaderName::from_static(name), value))
+}
+
+/// What of an echo must not be shown: no stretch of twenty characters, whatever is between them.
+fn stretches(echo: &str) -> Vec<String> {
+    let characters: Vec<char> = without_what_divides(echo).chars().collect();
+    characters
+        .windows(characters.len().min(16))
+        .step_by(4)
+        .map(|stretch| stretch.iter().collect())
+        .collect()
+}
+
+fn without_what_divides(text: &str) -> String {
+    let is_left_out =
+        |c: char| c.is_whitespace() || "\u{200b}\u{200d}\u{feff}\u{ad}\u{202e}\"'[],;".contains(c);
+    text.chars().filter(|c| !is_left_out(*c)).collect()
+}
+
+/// How many operations send a secret that a service may repeat.
+const ECHOED: usize = 5;
+
+/// A transport whose errors repeat what was sent.
+#[derive(Debug)]
+struct Repeats(Mutex<String>);
+
+impl Transport for Repeats {
+    fn send<'a>(
+        &'a self,
+        _: reqwest::Request,
+        _: &'static transport::Operation,
+    ) -> TransportFuture<'a> {
+        let text = self.0.lock().unwrap().clone();
+        let inner = io::Error::other(text.clone());
+        let outer = io::Error::other(format!("the peer said {text}"));
+        Box::pin(async move {
+            Err(TransportError::new(
+                Delivery::Unknown,
+                if text.len().is_multiple_of(2) {
+                    outer
+                } else {
+                    inner
+                },
+            ))
+        })
+    }
+}
+
+/// Every encoder in every place, for the secrets of the first operations. How many forms were answered, and how many no header
+/// can hold.
+async fn echo_everything(
+    client: &Client,
+    sandbox: &RunningSandbox,
+    heard: &Heard,
+    operations: usize,
+) -> (usize, usize) {
+    let caller = Caller::new(client.clone(), sandbox);
+    let once = || {
+        CallOptions::builder()
+            .retry(bigcommerce_b2b_auth::RetryPolicy::none())
+            .build()
+    };
+    let session_jwt = sandbox
+        .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
+        .unwrap();
+    let secrets = [
+        (Operation::Mint, demo::ACCESS_TOKEN.to_owned()),
+        (Operation::Login, demo::CUSTOMER_PASSWORD.to_owned()),
+        (Operation::Exchange, session_jwt),
+        (
+            Operation::CreateServerToken,
+            demo::ADMINISTRATOR_PASSWORD.to_owned(),
+        ),
+        (
+            Operation::ListServerTokens,
+            sandbox.auth_token(demo::STORE_HASH).unwrap(),
+        ),
+    ];
+    let (mut answered, mut impossible) = (0, 0);
+    for (operation, secret) in secrets.into_iter().take(operations) {
+        for (encoder, encode) in ENCODERS {
+            let echo = encode(&secret);
+            for (place, reply) in PLACES {
+                let Some(reply) = reply(&echo) else {
+                    impossible += 1;
+                    continue;
+                };
+                sandbox.respond_next(operation, reply);
+                let shown = match caller.meta(operation, once()).await {
+                    Ok(meta) => format!("{meta:?} {meta:#?}"),
+                    Err(error) => format!(
+                        "{} {:?} {:?} {:?} {:?} {error:#?}",
+                        render(&error),
+                        error.reason(),
+                        error.request_id(),
+                        error.trace_id(),
+                        error.meta(),
+                    ),
+                };
+                answered += 1;
+                shows_nothing(
+                    &shown,
+                    &secret,
+                    &echo,
+                    &format!("{operation:?}: {encoder} in {place}"),
+                );
+                heard.note(shown);
+            }
+        }
+    }
+    (answered, impossible)
+}
+
+fn shows_nothing(shown: &str, secret: &str, echo: &str, what: &str) {
+    let line = without_what_divides(shown);
+    assert!(
+        !line.contains(&without_what_divides(secret)),
+        "{what}: {shown}"
+    );
+    for stretch in stretches(echo) {
+        assert!(!line.contains(&stretch), "{what}: {stretch} in {shown}");
+    }
+    assert!(
+        !shown.contains('\u{202e}') && !shown.contains('\u{200b}'),
+        "{what}: {shown}"
+    );
+}
+
+/// Every encoder in the errors of a transport of the caller's own.
+async fn echo_in_foreign_errors(heard: &Heard) -> usize {
+    let repeats = Arc::new(Repeats(Mutex::default()));
+    for (encoder, encode) in ENCODERS {
+        // A store of its own, so that none waits for its rate limit.
+        let store = encoder.replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        let client = Client::builder()
+            .credentials(StoreAccess::new(store, demo::ACCESS_TOKEN).unwrap())
+            .transport(Arc::clone(&repeats) as Arc<dyn Transport>)
+            .retry(bigcommerce_b2b_auth::RetryPolicy::none())
+            .build()
+            .unwrap();
+        let echo = encode(demo::ACCESS_TOKEN);
+        *repeats.0.lock().unwrap() = echo.clone();
+        let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+        let error = client
+            .mint_storefront_token(customer)
+            .send()
+            .await
+            .unwrap_err();
+        let shown = format!("{} {error:#?}", render(&error));
+        assert!(shown.contains("[REDACTED]"), "{encoder}: {shown}");
+        shows_nothing(&shown, demo::ACCESS_TOKEN, &echo, encoder);
+        heard.note(shown);
+    }
+    ENCODERS.len()
+}
+
+/// Every encoder in each text of a GraphQL response that can be shown.
+async fn echo_in_graphql(sandbox: &RunningSandbox, heard: &Heard) -> usize {
+    let handler = |request: http::Request<axum::body::Body>| {
+        let token = request.headers()["authorization"].to_str().unwrap();
+        let token = token.trim_start_matches("Bearer ");
+        let index: usize = request
+            .uri()
+            .path()
+            .trim_start_matches('/')
+            .parse()
+            .unwrap();
+        let echo = ENCODERS[index].1(token);
+        let body = json!({"data": null, "errors": [
+            {"message": echo, "extensions": {"code": echo}, "path": [echo]},
+            {"message": [echo], "extensions": {"code": [echo]}},
+        ]});
+        let mut reply = http::Response::new(axum::body::Body::from(body.to_string()));
+        if let Ok(value) = HeaderValue::from_bytes(echo.as_bytes()) {
+            for name in ["x-request-id", "trace-id"] {
+                reply.headers_mut().insert(name, value.clone());
+            }
+        }
+        async move { reply }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server =
+        tokio::spawn(
+            async move { axum::serve(listener, axum::Router::new().fallback(handler)).await },
+        );
+    // On the real clock: one that only records how long it should sleep may be a day ahead.
+    let client = Client::builder()
+        .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN).unwrap())
+        .base_url(sandbox.base_url())
+        .build()
+        .unwrap();
+    let tokens = StorefrontTokens::builder().client(client).build();
+    let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
+    let token = tokens.get(customer).await.unwrap();
+    let token = token.expose_secret();
+    let mut shown = String::new();
+    for (index, (encoder, encode)) in ENCODERS.iter().enumerate() {
+        let api = StorefrontApi::builder()
+            .tokens(tokens.clone())
+            .base_url(&address)
+            .graphql_path(index.to_string())
+            .build()
+            .unwrap();
+        let reply = api.graphql(customer, "{ company }").send().await.unwrap();
+        let meta = reply.meta();
+        shown = format!("{reply:?} {meta:?} {:?}", reply.errors());
+        for error in reply.errors() {
+            shown += &format!(" {}", error.message);
+        }
+        let code = reply.errors()[0].code.clone();
+        let error = reply.into_data::<u8>().unwrap_err();
+        shown += &format!(" {code:?} {} {error:#?}", render(&error));
+        assert!(shown.contains("[REDACTED]"), "{encoder}: {shown}");
+        shows_nothing(
+            &shown,
+            token,
+            &encode(token),
+            &format!("GraphQL: {encoder}"),
+        );
+        heard.note(&shown);
+    }
+    server.abort();
+    assert!(!shown.is_empty());
+    ENCODERS.len()
+}
+
 /// What a panic says when somebody unwraps what they should not have.
 async fn panic_with_everything(client: &Client, sandbox: &RunningSandbox, heard: &Heard) {
     let customer = CustomerId::new(demo::CUSTOMER_ID).unwrap();
@@ -635,6 +1016,7 @@ async fn no_planted_secret_comes_out_anywhere() {
     let mut files = Vec::new();
 
     show_what_is_made_without_a_call(&heard);
+    assert_eq!(echo_in_foreign_errors(&heard).await, ENCODERS.len());
     for (secure, http2) in [(false, false), (true, false), (true, true)] {
         let mut builder = Sandbox::builder()
             .store(store())
@@ -685,6 +1067,21 @@ async fn no_planted_secret_comes_out_anywhere() {
             planted.add("a token in a snapshot", &token);
         }
         files.extend(bytes);
+        // What is shown of a response hardly depends on the connection: all of it once, and a part of it over HTTP/2.
+        let operations = match (secure, http2) {
+            (false, _) => ECHOED,
+            (true, true) => 1,
+            (true, false) => 0,
+        };
+        let (answered, impossible) = echo_everything(&client, &sandbox, &heard, operations).await;
+        let forms = ENCODERS.len() * PLACES.len() * operations;
+        assert_eq!(answered + impossible, forms);
+        if !secure {
+            assert_eq!(echo_in_graphql(&sandbox, &heard).await, ENCODERS.len());
+        }
+        // Line breaks fit no header.
+        assert_eq!(impossible, 2 * 4 * operations);
+        println!("{forms} echoes: {answered} were answered, {impossible} fit no header");
         fail_everything(&client, &sandbox, &heard).await;
         panic_with_everything(&client, &sandbox, &heard).await;
     }

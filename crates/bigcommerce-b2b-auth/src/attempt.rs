@@ -19,6 +19,7 @@ use crate::{
     envelope::{self, BodyCode, Problem},
     error::Malformed,
     hint::{Refusal, TokenForm},
+    redact::Redactor,
     reply,
     retry::Failure,
     secret_provider::header_safe,
@@ -139,6 +140,7 @@ impl Attempt<'_> {
                 "no connection to the service came about",
             )
         };
+        let source = Redactor::new(&self.secrets()).source(source);
         Failed::new(failure, self.error(kind, summary).with_source(source))
     }
 

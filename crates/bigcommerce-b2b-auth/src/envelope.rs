@@ -7,15 +7,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::{
     Secret,
-    redact::{SHORTEST_SECRET, in_one_line, redact},
+    redact::{LONGEST_IDENTIFIER, LONGEST_READ, Redactor, SHORTEST_SECRET, in_one_line, is_blank},
 };
-
-/// The longest message that is passed on, in characters.
-const LONGEST_MESSAGE: usize = 500;
 
 /// What is shorter than this, in bytes, is a word of a message about a token rather than a token.
 const SHORTEST_TOKEN: usize = 20;
@@ -52,9 +49,26 @@ impl BodyCode {
             }),
             Value::String(text) => Some(match text.trim().parse() {
                 Ok(number) => Self::Number(number),
-                Err(_) => Self::Text(one_line(text)),
+                Err(_) => Self::Text(text.trim().to_owned()),
             }),
             _ => None,
+        }
+    }
+
+    /// The same, fit to be shown. A number that is as short as a code stays one, whatever the secrets are; a longer one may
+    /// be a password of digits.
+    fn shown(self, redactor: &Redactor<'_>) -> Self {
+        match self {
+            Self::Number(number) => {
+                let text = number.to_string();
+                let shown = redactor.shown(&text, LONGEST_IDENTIFIER);
+                if text.len() < SHORTEST_SECRET || shown == text {
+                    Self::Number(number)
+                } else {
+                    Self::Text(shown)
+                }
+            }
+            Self::Text(text) => Self::Text(redactor.shown(&text, LONGEST_IDENTIFIER)),
         }
     }
 
@@ -225,15 +239,17 @@ impl<'de> Deserialize<'de> for IsCode {
 
 /// Reads the body of a failure. Never fails: what cannot be read is described.
 ///
-/// `secrets` are what the call sent. They are taken out before anything is joined or cut, where they are still whole.
+/// Its texts are redacted when they are joined, before they are cut: a secret may be spread over several of them.
 pub(crate) fn read_problem(body: &[u8], secrets: &[Secret]) -> Problem {
-    let Ok(mut json) = serde_json::from_slice::<Value>(body) else {
+    let Ok(json) = serde_json::from_slice::<Value>(body) else {
         return Problem::described(describe(body));
     };
-    redact_json(&mut json, secrets);
-    // What is joined from several texts may hold a secret that none of them holds.
-    let shown = |text: String| shown(&text, secrets);
-    let code = json.get("code").and_then(BodyCode::read);
+    let redactor = Redactor::new(secrets);
+    let shown = |text: String| redactor.message(&text);
+    let code = json
+        .get("code")
+        .and_then(BodyCode::read)
+        .map(|code| code.shown(&redactor));
     let reason = reason(&json).map(shown);
     let message = complaint(&json)
         .or_else(|| text_at(&json, "message"))
@@ -289,43 +305,16 @@ fn collect_tokens(json: &Value, field: &str, tokens: &mut Vec<Secret>) {
 }
 
 /// A text of the service as it is shown: without the call's secrets, in one line, and no longer than a message.
+#[cfg(feature = "tokens")]
 pub(crate) fn shown(text: &str, secrets: &[Secret]) -> String {
-    one_line(&redact(text, secrets))
+    Redactor::new(secrets).message(text)
 }
 
-fn redact_json(json: &mut Value, secrets: &[Secret]) {
-    match json {
-        Value::String(text) => *text = redact(text, secrets),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact_json(item, secrets)),
-        Value::Object(fields) => {
-            *fields = std::mem::take(fields)
-                .into_iter()
-                .map(|(field, mut value)| {
-                    redact_json(&mut value, secrets);
-                    (redact(&field, secrets), value)
-                })
-                .collect();
-        }
-        // A password of digits may come back as a number. A number as short as a code is left to be one.
-        Value::Number(number) => {
-            let text = number.to_string();
-            if text.len() >= SHORTEST_SECRET {
-                let shown = redact(&text, secrets);
-                if shown != text {
-                    *json = Value::String(shown);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) => {}
-    }
-}
-
-/// The envelope's general word, unless it is that of a success.
 fn reason(body: &Value) -> Option<String> {
     body.pointer("/meta/message")
         .and_then(Value::as_str)
-        .filter(|text| !text.trim().is_empty() && !text.eq_ignore_ascii_case("success"))
-        .map(one_line)
+        .filter(|text| !is_blank(text) && !text.eq_ignore_ascii_case("success"))
+        .map(str::to_owned)
 }
 
 /// What only an error body has, the most specific first.
@@ -337,66 +326,78 @@ fn complaint(body: &Value) -> Option<String> {
         .or_else(|| {
             let errors = body.get("errors").and_then(flatten)?;
             Some(match text_at(body, "title") {
-                Some(title) => one_line(&format!("{title}: {errors}")),
+                Some(title) => format!("{title}: {errors}"),
                 None => errors,
             })
         })
-        .or_else(|| data.and_then(Value::as_object).and_then(field_messages))
+        .or_else(|| data.and_then(field_messages))
 }
 
 /// `data` as a map of field to messages. A success has `data` as an object too, so every value has to be a list of
 /// texts, as the service's framework writes them; a token in a list is told apart by its field's name.
-fn field_messages(data: &Map<String, Value>) -> Option<String> {
-    let lists_of_text = data.iter().all(|(field, messages)| {
+fn field_messages(data: &Value) -> Option<String> {
+    let fields = data.as_object()?;
+    let lists_of_text = fields.iter().all(|(field, messages)| {
         field != "token"
             && messages.as_array().is_some_and(|messages| {
                 !messages.is_empty() && messages.iter().all(Value::is_string)
             })
     });
-    if data.is_empty() || !lists_of_text {
+    if fields.is_empty() || !lists_of_text {
         return None;
     }
-    Some(one_line(&join(data)))
+    flatten(data)
 }
 
 fn text_at(body: &Value, field: &str) -> Option<String> {
     body.get(field).and_then(flatten)
 }
 
-/// Any JSON value as one line of text: texts as they are, lists joined, objects as `field: text`.
+/// Any JSON value as text: texts as they are, lists joined, objects as `field: text`. `None` when there is nothing to see.
 fn flatten(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        Value::Array(items) => join_texts(items.iter().filter_map(flatten)),
-        Value::Object(fields) => join(fields),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-    };
-    let text = one_line(&text);
+    let mut text = String::new();
+    append(&mut text, value);
     (!text.is_empty()).then_some(text)
 }
 
-fn join(fields: &Map<String, Value>) -> String {
-    join_texts(
-        fields
-            .iter()
-            .filter_map(|(field, value)| Some(format!("{field}: {}", flatten(value)?))),
-    )
-}
-
-fn join_texts(texts: impl Iterator<Item = String>) -> String {
-    texts.collect::<Vec<_>>().join("; ")
-}
-
-/// A message goes into logs: no line breaks or control characters, and an end.
-fn one_line(text: &str) -> String {
-    let line = in_one_line(text);
-    if line.chars().nth(LONGEST_MESSAGE).is_some() {
-        // The sign that something is left out is a character of the message, too.
-        let kept = line.chars().take(LONGEST_MESSAGE - 1);
-        return kept.chain(['…']).collect();
+/// Appends a value as text, and nothing to a text that is as long as one is ever read.
+fn append(text: &mut String, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::String(value) if is_blank(value) => {}
+        Value::String(value) => text.push_str(value.trim()),
+        Value::Bool(_) | Value::Number(_) => text.push_str(&value.to_string()),
+        Value::Array(items) => append_all(text, items.iter().map(|item| (None, item))),
+        Value::Object(fields) => append_all(
+            text,
+            fields.iter().map(|(field, value)| (Some(field), value)),
+        ),
     }
-    line
+}
+
+fn append_all<'v>(
+    text: &mut String,
+    values: impl Iterator<Item = (Option<&'v String>, &'v Value)>,
+) {
+    let start = text.len();
+    for (field, value) in values {
+        let before = text.len();
+        if before > LONGEST_READ {
+            return;
+        }
+        if before > start {
+            text.push_str("; ");
+        }
+        if let Some(field) = field {
+            text.push_str(field);
+            text.push_str(": ");
+        }
+        let named = text.len();
+        append(text, value);
+        if text.len() == named {
+            text.truncate(before);
+        }
+    }
 }
 
 /// What a body that is not JSON looks like. Its text stays out: it may be anything.
@@ -423,6 +424,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::redact::LONGEST_MESSAGE;
 
     fn problem(body: &Value) -> (Option<i64>, String, Option<String>) {
         let problem = read_problem(body.to_string().as_bytes(), &[]);

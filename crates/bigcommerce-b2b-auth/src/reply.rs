@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Secret, redact::redact};
+use crate::{Secret, redact::Redactor};
 
 /// A value and the reply that brought it. Dereferences to the value.
 #[derive(Debug, Clone)]
@@ -216,15 +216,7 @@ fn http_date(text: &str) -> Option<SystemTime> {
 
 /// An identifier goes into messages and logs: it is redacted, and cut to what an identifier looks like.
 fn identifier(text: &str, secrets: &[Secret]) -> Option<String> {
-    const LONGEST_IDENTIFIER: usize = 128;
-    let graphic = |text: &str, most| -> String {
-        let graphic = text.chars().filter(char::is_ascii_graphic);
-        graphic.take(most).collect()
-    };
-    // A secret is looked for while it is whole, and once more where a space divided it.
-    let id = graphic(&redact(text, secrets), usize::MAX);
-    let id = graphic(&redact(&id, secrets), LONGEST_IDENTIFIER);
-    (!id.is_empty()).then_some(id)
+    Redactor::new(secrets).identifier(text)
 }
 
 /// The number that a value starts with; its unit, as in `150 times` or `0.39 s`, is ignored. Too many digits make it

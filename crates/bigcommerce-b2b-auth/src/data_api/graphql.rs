@@ -142,6 +142,10 @@ impl GraphqlReply {
 /// The word by which a missing scope is told.
 const MISSING_SCOPE: &str = "INSUFFICIENT_ACCESS_SCOPE";
 
+fn is_missing_scope(code: &str) -> bool {
+    code.trim().eq_ignore_ascii_case(MISSING_SCOPE)
+}
+
 impl GraphqlError {
     /// Whether the API understood the token and does not allow its customer to do this: `extensions.code` 401 or 403
     /// ("Invalid User Access"), or `INSUFFICIENT_ACCESS_SCOPE`. Another token of the customer would fare no better, so the
@@ -150,9 +154,7 @@ impl GraphqlError {
     pub fn is_forbidden(&self) -> bool {
         self.code.as_ref().is_some_and(|code| {
             matches!(rejection::number(code), Some(401 | 403))
-                || code
-                    .as_str()
-                    .is_some_and(|code| code.trim().eq_ignore_ascii_case(MISSING_SCOPE))
+                || code.as_str().is_some_and(is_missing_scope)
         })
     }
 
@@ -171,6 +173,8 @@ impl GraphqlError {
         let code = match fields.remove("extensions") {
             Some(Value::Object(mut extensions)) => {
                 extensions.remove("code").map(|code| match code {
+                    // What is decided by it is not left to what the secrets are.
+                    Value::String(code) if is_missing_scope(&code) => Value::String(code),
                     Value::String(code) => Value::String(envelope::shown(&code, secrets)),
                     code => code,
                 })

@@ -23,6 +23,7 @@ use crate::{
     base_url,
     client::{HAS_TLS, user_agent},
     envelope,
+    redact::Redactor,
     retry::Failure,
     transport::{Delivery, HttpSettings, HttpTransport, TransportError},
 };
@@ -377,7 +378,7 @@ impl Shared {
         let requested_at = clock.now();
         let response = match self.send_once(request, &token).await {
             Ok(response) => response,
-            Err(error) => return broken(error),
+            Err(error) => return broken(error, &secrets),
         };
         let (status, headers) = (response.status(), response.headers());
         let meta = ReplyMeta::read(status.as_u16(), headers, number, requested_at, &secrets);
@@ -419,7 +420,7 @@ impl Shared {
         let requested_at = clock.now();
         let mut response = match self.send_once(request, &token).await {
             Ok(response) => response,
-            Err(error) => return broken(error),
+            Err(error) => return broken(error, &secrets),
         };
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
@@ -437,7 +438,7 @@ impl Shared {
                 },
                 "the reply of the storefront API broke off",
             )
-            .with_source(error.into_source())),
+            .with_source(Redactor::new(&secrets).source(error.into_source()))),
         };
         let rule = self.judge.as_ref();
         let read = body.as_deref().ok();
@@ -525,8 +526,8 @@ impl RawReply {
     }
 }
 
-/// An attempt without a response. The error holds no URL.
-fn broken<T>(error: TransportError) -> Attempted<T> {
+/// An attempt without a response. The error holds no URL and none of the secrets.
+fn broken<T>(error: TransportError, secrets: &[Secret]) -> Attempted<T> {
     let delivery = error.delivery();
     let is_timeout = error.is_timeout();
     let source = error.into_source();
@@ -554,7 +555,7 @@ fn broken<T>(error: TransportError) -> Attempted<T> {
     let error = Error::of_data_api(kind, summary)
         .maybe_applied(failure.may_have_been_applied())
         .retryable(failure.is_retryable_if(false))
-        .with_source(source);
+        .with_source(Redactor::new(secrets).source(source));
     Attempted::failed(failure, error)
 }
 
