@@ -1044,8 +1044,8 @@ async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_e
  {
     let store = Arc::new(Watched::default());
     let (one, other) = fleet_of_two(&store);
-    one.way.takes(8 * SECOND);
-    other.way.takes(8 * SECOND);
+    one.way.takes(4 * SECOND);
+    other.way.takes(4 * SECOND);
     // Both at once: one mints, and the other one waits for it.
     let (first, second) = tokio::join!(secret(&one, 1), secret(&other, 1));
     assert_eq!(first, second);
@@ -1060,6 +1060,7 @@ async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_e
             .all(|lease| *lease > longest)
     );
     // Released by who had it, and by nobody else.
+    one.settle().await;
     assert_eq!(store.released.load(Ordering::Relaxed), 1);
     let lease_of = async |id| store.within.lease(&shared_key(id), MINUTE).await.unwrap();
     assert_ne!(lease_of(1).await, Lease::Held);
@@ -1072,21 +1073,25 @@ async fn bug_16_a_lease_is_shorter_than_the_mint_or_freed_by_a_non_owner_or_an_e
     store.within.release(&shared_key(4), owner).await.unwrap();
     assert_ne!(lease_of(4).await, Lease::Held);
     get.await;
+    one.settle().await;
     assert_eq!(store.released.load(Ordering::Relaxed), 2);
     assert_eq!(lease_of(4).await, Lease::Held);
 
-    // A process that dies with its lease: the others wait until it is over, and not for ever.
+    // A process that dies with its lease: the others wait for a while, and then mint alone.
+    one.way.takes(SECOND);
     store.is_leased_for_ever.store(1, Ordering::Relaxed);
+    let mints = one.mints();
     let began = tokio::time::Instant::now();
-    assert_eq!(kind(&one, 2).await, ErrorKind::Timeout);
-    assert!(began.elapsed() <= 10 * SECOND, "{:?}", began.elapsed());
+    secret(&one, 2).await;
+    assert!(began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(one.mints(), mints + 1);
 
     // An error is neither, also where what is asked before it is answered.
     store.leases_fail.store(1, Ordering::Relaxed);
     store.is_leased_for_ever.store(0, Ordering::Relaxed);
     let began = tokio::time::Instant::now();
     secret(&one, 3).await;
-    assert!(began.elapsed() < 9 * SECOND, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
     assert_eq!(one.tokens.metrics().shared_store_errors, 1);
 }
 
@@ -1528,6 +1533,50 @@ async fn bug_28_calls_whose_rejections_come_one_after_the_other_share_one_mint()
     assert!(sent.iter().all(|token| *token == sent[0]), "{sent:?}");
     assert_ne!(sent[0], first.expose_secret());
     assert_eq!(managed.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_23_another_process_renewed_it_and_this_one_fails_without_looking() {
+    let store = Arc::new(Watched::default());
+    let (one, other) = fleet_of_two(&store);
+    let old = secret(&one, 1).await;
+    assert_eq!(secret(&other, 1).await, old);
+    // The old token is in its last minutes. This process renews it, in vain, and so does another one, which had more luck.
+    tokio::time::sleep(DAY - 4 * MINUTE).await;
+    other.way.takes(2 * SECOND);
+    other.sandbox.fail_next(Operation::Mint, DOWN);
+    let mut failing = pin!(secret(&other, 1));
+    assert!(poll(failing.as_mut()).await.is_pending());
+    tokio::time::sleep(SECOND / 2).await;
+    let renewed = one.token_that_lasts(1, DAY);
+    let now = one.clock.true_time();
+    let stored = StoredToken::new(renewed.as_str(), now + DAY, now);
+    let put = store.within.put_if_newer(&shared_key(1), &stored).await;
+    assert_eq!(put.unwrap(), Put::Stored);
+    assert_eq!(failing.await, renewed);
+    assert_eq!(secret(&other, 1).await, renewed);
+    let metrics = other.tokens.metrics();
+    assert_eq!((metrics.served_around, metrics.fetches_failed), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_27_a_load_that_never_ends_freezes_readers() {
+    let store = Arc::new(Watched::default());
+    let (one, _) = fleet_of_two(&store);
+    let there = secret(&one, 1).await;
+    store.stalls.store(1, Ordering::Relaxed);
+    let began = tokio::time::Instant::now();
+    let readers = (2..=10).map(|id| secret(&one, id));
+    let hits = (0..100).map(|_| secret(&one, 1));
+    let (_, hits) = tokio::join!(join_all(readers), join_all(hits));
+    assert!(hits.iter().all(|token| *token == there));
+    // A tenth of a second for the backend, and a mint.
+    assert!(
+        began.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(one.mints(), 10);
 }
 
 #[tokio::test(start_paused = true)]

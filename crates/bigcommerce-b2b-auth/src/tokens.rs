@@ -6,6 +6,7 @@
 //! seam for a store that a fleet shares, `warm.rs` fetching before anybody asks.
 
 mod access;
+mod backend;
 mod cache;
 mod chores;
 mod entry;
@@ -33,7 +34,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize},
+        atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
 };
@@ -43,18 +44,8 @@ use tracing::Span;
 
 #[cfg(any(test, feature = "store-contract"))]
 pub use self::store::contract;
-pub use self::{
-    cache::Capacity,
-    entry::ManagedToken,
-    metrics::TokenMetrics,
-    request::TokenRequest,
-    store::{
-        Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey,
-        StoredToken, TokenStore,
-    },
-    warm::{Warm, WarmOutcome, WarmProgress, Warmed, Warming, WarmingControl},
-};
 use self::{
+    backend::{BACKGROUND_TIMEOUT, Backend},
     cache::TokenCache,
     chores::Chores,
     entry::{Entry, Phase, Unfit},
@@ -65,6 +56,17 @@ use self::{
     metrics::Counters,
     minimum_life::ShortLives,
     rejections::Rejections,
+};
+pub use self::{
+    cache::Capacity,
+    entry::ManagedToken,
+    metrics::TokenMetrics,
+    request::TokenRequest,
+    store::{
+        Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey,
+        StoredToken, TokenStore,
+    },
+    warm::{Warm, WarmOutcome, WarmProgress, Warmed, Warming, WarmingControl},
 };
 use crate::{
     Client, Clock, CustomerAccessToken, CustomerId, Error, ErrorKind, StoreAccess, StoreHash,
@@ -144,9 +146,7 @@ struct Shared {
     /// How many renewals run in the background.
     background: AtomicUsize,
     chores: Chores,
-    store: Option<Arc<dyn TokenStore>>,
-    /// A moment in ticks; 0 when it is up.
-    store_down_until: AtomicU32,
+    backend: Option<Arc<Backend>>,
     fingerprints: RandomState,
     clock: Arc<dyn Clock>,
     runtime: Option<Handle>,
@@ -271,8 +271,9 @@ impl StorefrontTokens {
             counters: Counters::default(),
             background: AtomicUsize::new(0),
             chores: Chores::new(runtime.clone()),
-            store: shared_store,
-            store_down_until: AtomicU32::new(0),
+            backend: shared_store.map(|store| {
+                Backend::new(store, client.clock(), client.jitter(), client.observer())
+            }),
             fingerprints: RandomState::new(),
             clock: Arc::clone(client.clock()),
             runtime,
@@ -403,13 +404,17 @@ impl StorefrontTokens {
         };
         self.shared.failures.forget(&key);
         self.shared.counters.puts.one();
-        if let Some(shared_store) = &self.shared.store {
-            let shared_store = Arc::clone(shared_store);
+        if let Some(backend) = &self.shared.backend {
+            let backend = Arc::clone(backend);
             let shared_key = self.store.key_in_shared_store(&key);
             let stored = self.store.to_shared_store(&entry);
             self.shared.chores.begin(async move {
-                // The cache has it; a store that has not is asked in vain once.
-                let _ = shared_store.put_if_newer(&shared_key, &stored).await;
+                // The cache has it; a backend that has not is asked in vain once.
+                let _ = backend
+                    .ask_now(BACKGROUND_TIMEOUT, |store| {
+                        store.put_if_newer(&shared_key, &stored)
+                    })
+                    .await;
             });
         }
         Ok(ManagedToken { entry, key })
@@ -437,13 +442,17 @@ impl StorefrontTokens {
             return Invalidation::Late;
         }
         counters.invalidated.one();
-        if let Some(store) = &self.shared.store {
-            let store = Arc::clone(store);
+        if let Some(backend) = &self.shared.backend {
+            let backend = Arc::clone(backend);
             let shared_key = self.store.key_in_shared_store(key);
             let stored = self.store.to_shared_store(entry);
             self.shared.chores.begin(async move {
-                // Should it fail, what the store has is not taken from it here, and elsewhere is refused once more.
-                let _ = store.reject(&shared_key, &stored).await;
+                // Should it fail, what the backend has is not taken from it here, and elsewhere is rejected once more.
+                let _ = backend
+                    .ask_now(BACKGROUND_TIMEOUT, |store| {
+                        store.reject(&shared_key, &stored)
+                    })
+                    .await;
             });
         }
         Invalidation::Removed
@@ -543,7 +552,12 @@ impl StorefrontTokens {
     #[must_use]
     pub fn metrics(&self) -> TokenMetrics {
         let shared = &self.shared;
+        let backend = shared.backend.as_ref();
+        let backend = backend.map(|backend| backend.metrics()).unwrap_or_default();
         TokenMetrics {
+            shared_store_errors: backend.failed_calls,
+            backend_outages: backend.outages,
+            backend_is_down: backend.is_down,
             entries: shared.cache.len(),
             fetches_under_way: shared.flights.len(),
             failures: shared.failures.len(),
@@ -623,11 +637,14 @@ impl Shared {
     }
 
     fn fingerprint(&self, token: &CustomerAccessToken) -> u64 {
-        match &self.store {
-            // The whole fleet has to know it by the same one.
-            Some(store) => store.fingerprint(token.value()).get(),
-            None => self.fingerprints.hash_one(token.value().expose_secret()),
-        }
+        // The whole fleet has to know it by the same one. Should the backend fail, this process finds it again at least.
+        let of_fleet = self.backend.as_ref();
+        of_fleet
+            .and_then(|backend| backend.fingerprint(token.value()))
+            .map_or_else(
+                || self.fingerprints.hash_one(token.value().expose_secret()),
+                Fingerprint::get,
+            )
     }
 
     /// Puts a token into the cache, and says what had to go for it. What is there afterwards may be a newer one; `None` when

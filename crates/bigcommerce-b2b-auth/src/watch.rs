@@ -70,6 +70,12 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
         let _ = event;
     }
 
+    /// The token backend of the managed tokens failed, or works again: once for each outage.
+    #[cfg(feature = "tokens")]
+    fn on_backend(&self, event: &BackendEvent<'_>) {
+        let _ = event;
+    }
+
     /// The snapshot of the managed tokens was read or written, or could not be.
     #[cfg(feature = "snapshot")]
     fn on_snapshot(&self, event: &SnapshotEvent<'_>) {
@@ -253,6 +259,31 @@ pub struct TokenEvictionEvent {
     pub is_live: bool,
     /// For how long it would still have been served.
     pub remaining: Duration,
+}
+
+/// The token backend of the managed tokens, a [`TokenStore`](crate::TokenStore), failed or works again.
+///
+/// While it is down, tokens are minted without it: nothing fails, but each process pays for its own tokens.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendEvent<'e> {
+    /// A call failed, did not end in time, or panicked. Further failures of the same outage are not reported.
+    #[non_exhaustive]
+    Down {
+        /// What the first failed call said: one line of at most 500 characters.
+        error: &'e str,
+    },
+    /// A call succeeded: the outage is over.
+    #[non_exhaustive]
+    Recovered {
+        /// How long the outage took, from the first failed call to the first one that succeeded.
+        down_for: Duration,
+        /// Calls that failed during the outage.
+        failed_calls: u64,
+        /// Calls that were not made, because a call had failed within the last seconds.
+        skipped_calls: u64,
+    },
 }
 
 /// The span of a fetch. It has no parent: it belongs to all who wait, whose spans follow from it.

@@ -1,11 +1,6 @@
-//! What is done on the side, without anybody waiting for it: telling the shared store. A shutdown waits until it is done.
+//! What is done on the side, without anybody waiting for it: telling the token backend. A shutdown waits until it is done.
 
-use std::time::Duration;
-
-use tokio::{runtime::Handle, sync::watch, time::timeout};
-
-/// A chore that takes longer than this is left undone, so that a store which does not answer piles nothing up.
-const PATIENCE: Duration = Duration::from_secs(1);
+use tokio::{runtime::Handle, sync::watch};
 
 /// The chores that are under way.
 #[derive(Debug)]
@@ -22,7 +17,8 @@ impl Chores {
         }
     }
 
-    /// Does this on the side. Without a runtime it is left undone: a chore is nothing that correctness rests on.
+    /// Does this on the side, which must end by itself within seconds. Without a runtime it is left undone: nothing may
+    /// rely on it.
     pub(super) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) else {
             return;
@@ -30,7 +26,7 @@ impl Chores {
         self.under_way.send_modify(|count| *count += 1);
         let done = Done(self.under_way.clone());
         drop(runtime.spawn(async move {
-            let _ = timeout(PATIENCE, work).await;
+            work.await;
             drop(done);
         }));
     }

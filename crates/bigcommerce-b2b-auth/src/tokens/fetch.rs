@@ -1,4 +1,4 @@
-//! What a flight does for a token: look into the shared store, take a lease there, mint, and keep what came.
+//! What a flight does for a token: ask the token backend, take a lease there, mint, and keep what came.
 
 use std::{
     fmt,
@@ -8,11 +8,12 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
     Shared, Store,
+    backend::{BACKGROUND_TIMEOUT, Backend},
     entry::{Entry, Life, Unfit, since_1970},
     failures::{Admission, Blame, judge},
     flight::{Urgency, UrgencyWatch},
@@ -20,7 +21,7 @@ use super::{
     key::Key,
     moments::Tick,
     rejections::BETWEEN_FORCED_MINTS,
-    store::{Lease, LeaseOwner, StoreError, StoreKey, StoredToken, TokenStore},
+    store::{Lease, LeaseOwner, StoreFuture, StoreKey, StoredToken, TokenStore},
 };
 use crate::{
     CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority, bearer,
@@ -29,9 +30,6 @@ use crate::{
     transport::operations,
     watch::{FetchCause, TokenFetchEvent, TokenSource},
 };
-
-/// How long the shared store may take to say what it has.
-const STORE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How much longer a lease lasts than the mint that it is for may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -157,33 +155,31 @@ impl Fetch {
     }
 
     async fn fetch_admitted(&self, urgency: UrgencyWatch, ends_at: Option<Instant>) -> Fetched {
-        let Some(store) = &self.shared.store else {
+        let Some(backend) = &self.shared.backend else {
             return self.mint(urgency, ends_at).await;
         };
         let place = SharedPlace {
             fetch: self,
             key: self.store.key_in_shared_store(&self.key),
-            store,
+            backend,
         };
         let lease = match place.find_or_lease(ends_at).await {
             Found::Token(entry) => return Ok((entry, TokenSource::SharedStore)),
-            Found::Lease(lease) => Some(lease),
-            Found::Nothing => None,
-            Found::TooLate => {
-                return Err(self.error(
-                    ErrorKind::Timeout,
-                    "another process was to fetch the token, and it did not come in time",
-                ));
-            }
+            Found::Nothing(lease) => lease,
         };
-        let minted = self.mint(urgency, ends_at).await;
-        if let Ok((entry, _)) = &minted {
-            place.put(entry).await;
-        }
-        if let Some(lease) = lease {
-            lease.release().await;
-        }
-        minted
+        let fetched = match self.mint(urgency, ends_at).await {
+            Ok((entry, source)) => {
+                place.put(&entry).await;
+                Ok((entry, source))
+            }
+            // Another process may have had more luck meanwhile.
+            Err(error) => match place.find().await {
+                Some(entry) => Ok((entry, TokenSource::SharedStore)),
+                None => Err(error),
+            },
+        };
+        drop(lease);
+        fetched
     }
 
     /// Mints. A token that is older than one that was refused meanwhile, or that one again, is not taken.
@@ -236,6 +232,7 @@ impl Fetch {
         mut urgency: UrgencyWatch,
         ends_at: Option<Instant>,
     ) -> Result<Entry, Error> {
+        let began = self.shared.clock.instant();
         let token = loop {
             let known = urgency.now();
             let left = ends_at.map_or(self.shared.settings.fetch_deadline, |ends_at| {
@@ -261,6 +258,10 @@ impl Fetch {
                 Either::Right(_) => {}
             }
         };
+        if let Some(backend) = &self.shared.backend {
+            let now = self.shared.clock.instant();
+            backend.mint_took(now.saturating_duration_since(began));
+        }
         Entry::new(&token, self.now(), self.fraction()).map_err(|unfit| {
             let summary = match unfit {
                 Unfit::Expired => {
@@ -358,70 +359,79 @@ fn priority(urgency: Urgency) -> Priority {
     }
 }
 
-/// The place of one token in the store that the fleet shares.
+/// The place of one token in the backend that the fleet shares.
 struct SharedPlace<'f> {
     fetch: &'f Fetch,
     key: StoreKey,
-    store: &'f Arc<dyn TokenStore>,
+    backend: &'f Arc<Backend>,
 }
 
-/// What the shared store had.
+/// What the token backend had.
 enum Found<'p> {
     Token(Arc<Entry>),
-    /// Nothing, and it is ours to fetch.
-    Lease(HeldLease<'p>),
-    /// It is of no use at the moment: fetch it without.
-    Nothing,
-    TooLate,
+    /// Nothing, so that it is minted here: with the lease, or without one if the backend fails or the holder takes too long.
+    Nothing(Option<HeldLease<'p>>),
 }
 
 impl SharedPlace<'_> {
-    /// The token if it is there, or the lease for fetching it. While another process has that, its token is waited for.
+    /// The token if it is there, or the lease for minting it. While another process holds the lease, its token is waited
+    /// for: up to twice as long as a mint usually takes, and not longer than half of the time that is left.
     async fn find_or_lease(&self, ends_at: Option<Instant>) -> Found<'_> {
         let shared = &self.fetch.shared;
-        if !shared.store_is_up(self.fetch.now()) {
-            return Found::Nothing;
-        }
         let length = shared.settings.fetch_deadline + LEASE_MARGIN;
-        let mut is_leased = None;
+        let mut lease = None;
+        let mut wait_until = None;
         loop {
-            match self.patiently(self.store.load(&self.key)).await {
-                None => return Found::Nothing,
+            match self.ask(|store| store.load(&self.key)).await {
+                None => return Found::Nothing(lease),
                 Some(stored) => {
                     if let Some(entry) = stored.and_then(|stored| self.adopt(&stored)) {
-                        if let Some(lease) = is_leased.take() {
-                            HeldLease::release(lease).await;
-                        }
                         return Found::Token(entry);
                     }
                 }
             }
-            // The lease was had before this look: nobody can have put a token in since.
-            if let Some(lease) = is_leased {
-                return Found::Lease(lease);
+            // The lease was had before this look: nobody who waits for it can have put a token in since.
+            if lease.is_some() {
+                return Found::Nothing(lease);
             }
-            match self.patiently(self.store.lease(&self.key, length)).await {
-                None => return Found::Nothing,
+            match self.ask(|store| store.lease(&self.key, length)).await {
+                None => return Found::Nothing(None),
                 Some(Lease::Acquired(owner)) => {
-                    is_leased = Some(HeldLease {
-                        place: self,
-                        owner: Some(owner),
-                    });
+                    lease = Some(HeldLease { place: self, owner });
                     continue;
                 }
                 Some(Lease::Held) => {}
             }
+            let now = Instant::now();
+            let wait_until = *wait_until.get_or_insert_with(|| {
+                let left = ends_at.map(|ends_at| ends_at.saturating_duration_since(now) / 2);
+                let longest = self.backend.wait_for_holder();
+                now + left.map_or(longest, |left| left.min(longest))
+            });
+            if now >= wait_until {
+                return Found::Nothing(None);
+            }
             // Not in step with the others who wait.
             let wait = Duration::from_millis(100)
                 + Duration::from_millis(150).mul_f64(self.fetch.fraction().clamp(0.0, 1.0));
-            if ends_at.is_some_and(|ends_at| ends_at <= Instant::now() + wait) {
-                return Found::TooLate;
-            }
-            shared.clock.sleep(wait).await;
+            shared.clock.sleep(wait.min(wait_until - now)).await;
         }
     }
 
-    /// A token of the shared store as one of ours, if it is any better than what we have.
+    /// The token if it is there.
+    async fn find(&self) -> Option<Arc<Entry>> {
+        let stored = self.ask(|store| store.load(&self.key)).await??;
+        self.adopt(&stored)
+    }
+
+    async fn ask<'s, T>(
+        &'s self,
+        call: impl FnOnce(&'s dyn TokenStore) -> StoreFuture<'s, T>,
+    ) -> Option<T> {
+        self.backend.ask(call).await
+    }
+
+    /// A token of the backend as one of ours, if it is any better than what we have.
     fn adopt(&self, stored: &StoredToken) -> Option<Arc<Entry>> {
         let fetch = self.fetch;
         let now = fetch.now();
@@ -446,72 +456,28 @@ impl SharedPlace<'_> {
     }
 
     async fn put(&self, entry: &Entry) {
-        if !self.fetch.shared.store_is_up(self.fetch.now()) {
-            return;
-        }
         let stored = self.fetch.store.to_shared_store(entry);
         let _ = self
-            .patiently(self.store.put_if_newer(&self.key, &stored))
+            .ask(|store| store.put_if_newer(&self.key, &stored))
             .await;
     }
-
-    /// The store's answer; `None` when it failed or took too long, after which it is left alone for a while.
-    async fn patiently<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-        let why: &dyn fmt::Display = match timeout(STORE_PATIENCE, answer).await {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => &{ error },
-            Err(_) => &"it took too long",
-        };
-        tracing::warn!(error = %why, "the shared token store is of no use at the moment, and is done without");
-        let shared = &self.fetch.shared;
-        shared.counters.shared_store_errors.one();
-        shared.store_is_down(self.fetch.now(), self.fetch.fraction());
-        None
-    }
 }
 
-/// A lease in the shared store. Dropped without being released, it is released in the background.
+/// A lease in the token backend. Once dropped, it is released in the background: nobody here waits for that.
 struct HeldLease<'p> {
     place: &'p SharedPlace<'p>,
-    owner: Option<LeaseOwner>,
-}
-
-impl HeldLease<'_> {
-    async fn release(mut self) {
-        if let Some(owner) = self.owner.take() {
-            let place = self.place;
-            let _ = place
-                .patiently(place.store.release(&place.key, owner))
-                .await;
-        }
-    }
+    owner: LeaseOwner,
 }
 
 impl Drop for HeldLease<'_> {
     fn drop(&mut self) {
-        if let Some(owner) = self.owner.take() {
-            let store = Arc::clone(self.place.store);
-            let key = self.place.key.clone();
-            self.place.fetch.shared.chores.begin(async move {
-                // Should it fail, the lease runs out by itself.
-                let _ = store.release(&key, owner).await;
-            });
-        }
-    }
-}
-
-impl Shared {
-    /// Whether the shared store is worth being asked.
-    fn store_is_up(&self, now: ClockReading) -> bool {
-        let down_until = self.store_down_until.load(Ordering::Relaxed);
-        down_until == 0 || Tick::from_bits(down_until).has_come(Tick::of(now.monotonic))
-    }
-
-    /// The shared store failed: the cache goes on without it for a few seconds.
-    fn store_is_down(&self, now: ClockReading, fraction: f64) {
-        let wait =
-            Duration::from_secs(1) + Duration::from_secs(4).mul_f64(fraction.clamp(0.0, 1.0));
-        let until = Tick::of(now.monotonic).plus(wait).bits().max(1);
-        self.store_down_until.store(until, Ordering::Relaxed);
+        let backend = Arc::clone(self.place.backend);
+        let (key, owner) = (self.place.key.clone(), self.owner);
+        self.place.fetch.shared.chores.begin(async move {
+            // Also when the backend has just failed. Should this fail as well, the lease runs out by itself.
+            let _ = backend
+                .ask_now(BACKGROUND_TIMEOUT, |store| store.release(&key, owner))
+                .await;
+        });
     }
 }

@@ -36,8 +36,12 @@ pub struct TokenMetrics {
     pub mints: u64,
     /// Tokens that came from the shared store.
     pub from_shared_store: u64,
-    /// Times that the shared store failed or was too late.
+    /// Calls to the token backend that failed, took too long, or panicked.
     pub shared_store_errors: u64,
+    /// How often the token backend went down so far.
+    pub backend_outages: u64,
+    /// Whether the token backend is down: its last call failed, and none has succeeded since.
+    pub backend_is_down: bool,
     /// Accesses that were served a token which still counted because its renewal failed or took too long.
     pub served_around: u64,
     /// Accesses that were told a remembered failure, without anything being tried.
@@ -93,7 +97,7 @@ macro_rules! counters {
 
 counters! {
     misses, joined, fetches_cold, fetches_soft, fetches_blocking, fetches_forced, fetches_warm, fetches_failed, mints, from_shared_store,
-    shared_store_errors, served_around, remembered_failures, renewals_put_off, budget_waits, puts, invalidated,
+    served_around, remembered_failures, renewals_put_off, budget_waits, puts, invalidated,
     invalidated_late, evicted_live, evicted_expired, swept,
 }
 

@@ -24,19 +24,22 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Keeps tokens where all processes of a fleet find them, so that each token is minted once and not once in each process.
 ///
 /// It stands behind the cache of a process. What the cache has is served from there and never touches the store. The cache
-/// gets along without the store: whatever fails here costs mints, never an answer.
+/// gets along without the store: whatever fails here costs mints, never an answer. An error, a panic and an answer that never
+/// comes are the same to it, in every method; only [`fingerprint`](Self::fingerprint), which is not async, must not block.
 ///
 /// # What the cache does with each answer
 /// It waits 100 milliseconds for an answer. One that is late counts as an error, and after an error the cache goes on alone
-/// and leaves the store in peace for a few seconds.
+/// and leaves the store in peace for a few seconds. The first failure and the first success after it are reported:
+/// [`Observer::on_backend`](crate::watch::Observer::on_backend), [`TokenMetrics`](crate::TokenMetrics), and the log.
 /// 1. It has no token for a key: it asks [`load`](Self::load). A token is served and kept. `None`, an error and a late answer
 ///    are a miss.
 /// 2. On a miss it asks for a [`lease`](Self::lease) that is longer than a mint may take.
 ///    - [`Lease::Acquired`]: it looks with `load` once more, since whoever had the lease before may have been faster. If
 ///      there is still nothing it mints, offers the token with [`put_if_newer`](Self::put_if_newer), and gives the lease
-///      back with [`release`](Self::release).
-///    - [`Lease::Held`]: somebody else mints. It asks `load` and `lease` again and again, until the token is there, or the
-///      lease was given back or has run out.
+///      back with [`release`](Self::release). Before it reports a mint that failed, it asks `load` once more.
+///    - [`Lease::Held`]: another process mints. It asks `load` and `lease` again and again, until the token is there or the
+///      lease is free. It does so for about twice as long as a mint usually takes, and then mints alone: the process that
+///      holds the lease may have been killed.
 ///    - An error: it mints alone, at once. An error is no sign that anybody else mints.
 /// 3. A token that was refused where it was used goes to [`reject`](Self::reject), so that no process is given it again.
 ///
