@@ -6,6 +6,7 @@ mod header_tests;
 mod ledger;
 mod local;
 mod stores;
+mod swept_map;
 
 use std::{
     fmt,
@@ -319,7 +320,46 @@ impl BudgetStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::SystemTime,
+    };
+
     use super::*;
+
+    /// A clock that is moved by hand.
+    #[derive(Debug)]
+    pub(super) struct ByHand {
+        start: Instant,
+        seconds: AtomicU64,
+    }
+
+    impl ByHand {
+        pub(super) fn start() -> Arc<Self> {
+            Arc::new(Self {
+                start: Instant::now(),
+                seconds: AtomicU64::new(0),
+            })
+        }
+
+        pub(super) fn pass(&self, seconds: u64) {
+            self.seconds.fetch_add(seconds, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for ByHand {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn instant(&self) -> Instant {
+            self.start + Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+        }
+
+        fn sleep(&self, _: Duration) -> crate::Sleep {
+            unreachable!("nobody waits here")
+        }
+    }
 
     #[test]
     fn limits_are_what_they_say() {

@@ -4,7 +4,7 @@
 //! timer. Leaving the line, served or not, wakes the next one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     pin::pin,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -17,6 +17,7 @@ use super::{
     BudgetLimit, BudgetStatus, Permit, PermitAsk, PermitFuture, PermitOutcome, Priority,
     RequestBudget, RequestBudgets, TooLate,
     ledger::{Ledger, Next},
+    swept_map::SweptMap,
 };
 use crate::Clock;
 
@@ -42,9 +43,9 @@ use crate::Clock;
 #[derive(Debug)]
 pub struct LocalBudgets {
     limit: BudgetLimit,
-    /// Kept while somebody uses it, and until what was spent does not count any more: a client that is built for each
-    /// request must not begin with a full purse each time.
-    by_store: Mutex<HashMap<String, Arc<LocalBudget>>>,
+    /// Each is kept while it is used and while anything that it counted still counts: a client that is built for each request
+    /// must not start with a fresh limit each time.
+    by_store: Mutex<SweptMap<Arc<str>, Arc<LocalBudget>>>,
 }
 
 impl LocalBudgets {
@@ -64,32 +65,33 @@ impl LocalBudgets {
         PLACES.of(address, limit)
     }
 
+    /// Whether any store is used or counted. Some that are neither are removed on the way.
     fn counts_anything(&self) -> bool {
         let mut by_store = self.by_store.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::forget(&mut by_store);
-        !by_store.is_empty()
-    }
-
-    fn forget(by_store: &mut HashMap<String, Arc<LocalBudget>>) {
-        by_store.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_over());
+        let removed = by_store.sweep(LocalBudget::stays);
+        let is_empty = by_store.is_empty();
+        drop((by_store, removed));
+        !is_empty
     }
 }
 
-/// Budgets by where they are spent, each kept while it is used or counts anything.
+/// Budgets by address and limit, each kept while it is used or counts anything.
 #[derive(Debug, Default)]
-struct Places(Mutex<HashMap<(String, BudgetLimit), Arc<LocalBudgets>>>);
+struct Places(Mutex<SweptMap<(String, BudgetLimit), Arc<LocalBudgets>>>);
 
 impl Places {
     fn of(&self, address: &str, limit: BudgetLimit) -> Arc<LocalBudgets> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (address.to_owned(), limit);
-        if let Some(known) = places.get(&place) {
-            return Arc::clone(known);
-        }
-        places.retain(|_, known| Arc::strong_count(known) > 1 || known.counts_anything());
-        let new = Arc::new(LocalBudgets::new(limit));
-        places.insert(place, Arc::clone(&new));
-        new
+        let known = places.get_mut(&place).map(|known| Arc::clone(known));
+        let removed = places.sweep(|known| Arc::strong_count(known) > 1 || known.counts_anything());
+        let budgets = known.unwrap_or_else(|| {
+            let new = Arc::new(LocalBudgets::new(limit));
+            places.insert(place, Arc::clone(&new));
+            new
+        });
+        drop((places, removed));
+        budgets
     }
 }
 
@@ -100,12 +102,14 @@ impl RequestBudgets for LocalBudgets {
             return new();
         };
         let mut by_store = self.by_store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = by_store.get(store_hash) {
-            return Arc::clone(budget) as Arc<dyn RequestBudget>;
-        }
-        Self::forget(&mut by_store);
-        let budget = new();
-        by_store.insert(store_hash.to_owned(), Arc::clone(&budget));
+        let known = by_store.get_mut(store_hash).map(|known| Arc::clone(known));
+        let removed = by_store.sweep(LocalBudget::stays);
+        let budget = known.unwrap_or_else(|| {
+            let new = new();
+            by_store.insert(Arc::from(store_hash), Arc::clone(&new));
+            new
+        });
+        drop((by_store, removed));
         budget
     }
 }
@@ -175,8 +179,9 @@ impl LocalBudget {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.lock().ledger.is_over(self.clock.instant())
+    /// Whether it is used by anybody besides the map that it is in, or still counts anything.
+    fn stays(kept: &mut Arc<Self>) -> bool {
+        Arc::strong_count(kept) > 1 || !kept.lock().ledger.is_over(kept.clock.instant())
     }
 
     /// Nothing under this lock panics; should it all the same, the books are as good as they were.
@@ -335,6 +340,7 @@ mod tests {
 
     use super::*;
     use crate::BudgetReading;
+    use crate::budget::tests::ByHand;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -595,7 +601,8 @@ mod tests {
         assert!(!Arc::ptr_eq(&used, &of(Some("def456"))));
         assert!(!Arc::ptr_eq(&of(None), &of(None)));
         let kept = || {
-            let mut kept: Vec<_> = budgets.by_store.lock().unwrap().keys().cloned().collect();
+            let by_store = budgets.by_store.lock().unwrap();
+            let mut kept: Vec<_> = by_store.keys().map(|hash| hash.to_string()).collect();
             kept.sort();
             kept
         };
@@ -636,11 +643,72 @@ mod tests {
             &held,
             &places.of("https://held.example", BudgetLimit::default())
         ));
-        // What is neither held nor counts is forgotten: the last of the others is still there.
-        assert_eq!(places.0.lock().unwrap().len(), 3);
+        // What is neither held nor counts is forgotten.
+        let kept = || places.0.lock().unwrap().size().0;
+        assert_eq!(kept(), 2);
         tokio::time::advance(MINUTE).await;
         drop(places.of("https://new.example", BudgetLimit::default()));
-        assert_eq!(places.0.lock().unwrap().len(), 2);
+        assert_eq!(kept(), 2, "the one that is held and the new one");
+    }
+
+    #[test]
+    fn stores_that_are_used_once_leave_no_memory_behind() {
+        let by_hand = ByHand::start();
+        let clock = Arc::clone(&by_hand) as Arc<dyn Clock>;
+        let places = Places::default();
+        let budgets = places.of("https://many.example", BudgetLimit::default());
+        let size = || budgets.by_store.lock().unwrap().size();
+        let used_once = |number: u32| {
+            let budget = budgets.of_store(Some(&number.to_string()), &clock);
+            let permit = budget.try_acquire(&interactive()).unwrap();
+            budget.settle(permit, &PermitOutcome::Unknown);
+        };
+        // One a second: what was used within the last minute counts.
+        for number in 0..200_000 {
+            used_once(number);
+            by_hand.pass(1);
+            let (entries, room) = size();
+            assert!(entries <= 100 && room <= 500, "{entries} {room}");
+        }
+        // All at once: then they go with the calls that follow.
+        for number in 0..200_000 {
+            used_once(number);
+        }
+        assert!(size().0 >= 200_000);
+        by_hand.pass(60);
+        for _ in 0..2_100 {
+            drop(budgets.of_store(Some("another"), &clock));
+        }
+        let (entries, room) = size();
+        assert!(entries <= 1 && room <= 500, "{entries} {room}");
+        // And a place goes with the last of its stores.
+        drop(budgets);
+        for number in 0..10 {
+            drop(places.of(&number.to_string(), BudgetLimit::default()));
+        }
+        assert!(places.0.lock().unwrap().size().0 <= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_limit_holds_for_clients_that_are_built_for_each_request() {
+        let clock: Arc<dyn Clock> = Arc::new(Paused);
+        let hour = 60 * MINUTE;
+        let budgets = LocalBudgets::new(BudgetLimit::at_most(6, hour, 6));
+        let mut granted = 0;
+        for minute in 0..60 {
+            let budget = budgets.of_store(Some("abc123"), &clock);
+            if let Some(permit) = budget.try_acquire(&interactive()) {
+                budget.settle(permit, &PermitOutcome::Unknown);
+                granted += 1;
+            }
+            drop(budget);
+            for other in 0..20 {
+                let other = format!("{minute} {other}");
+                drop(budgets.of_store(Some(&other), &clock));
+            }
+            tokio::time::advance(MINUTE).await;
+        }
+        assert_eq!(granted, 6 + 5, "the burst, and one each ten minutes");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What all calls to one store have in common: its request budget and its retry budget. There is one for each store that
-//! a client and its relatives talk to, kept while somebody uses it.
+//! a client and its relatives talk to, kept while it is used and for a minute afterwards.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use super::{RequestBudget, RequestBudgets};
+use super::{RequestBudget, RequestBudgets, swept_map::SweptMap};
 use crate::{Clock, retry::RetryTokens};
 
 /// One store, seen from the request path.
@@ -16,11 +16,33 @@ pub(crate) struct StoreLine {
     pub(crate) retry_tokens: RetryTokens,
 }
 
+/// How long the state of a store is kept when nobody uses it: a client that is built for each request must not start with a
+/// fresh retry budget each time.
+const KEPT_UNUSED: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(crate) struct Stores {
     budgets: Arc<dyn RequestBudgets>,
     retry_tokens: RetryTokens,
-    by_store: Mutex<HashMap<String, Weak<StoreLine>>>,
+    by_store: Mutex<SweptMap<Arc<str>, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    line: Arc<StoreLine>,
+    /// Since when nobody is known to use it.
+    unused_since: Option<Instant>,
+}
+
+impl Kept {
+    fn stays(&mut self, now: Instant) -> bool {
+        if Arc::strong_count(&self.line) > 1 {
+            self.unused_since = None;
+            return true;
+        }
+        let since = *self.unused_since.get_or_insert(now);
+        now.saturating_duration_since(since) < KEPT_UNUSED
+    }
 }
 
 impl Stores {
@@ -43,13 +65,23 @@ impl Stores {
         let Some(store_hash) = store_hash else {
             return new();
         };
+        let now = clock.instant();
         let mut by_store = self.by_store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = by_store.get(store_hash).and_then(Weak::upgrade) {
-            return line;
-        }
-        by_store.retain(|_, line| line.strong_count() > 0);
-        let line = new();
-        by_store.insert(store_hash.to_owned(), Arc::downgrade(&line));
+        let known = by_store.get_mut(store_hash).map(|kept| {
+            kept.unused_since = None;
+            Arc::clone(&kept.line)
+        });
+        let removed = by_store.sweep(|kept| kept.stays(now));
+        let line = known.unwrap_or_else(|| {
+            let line = new();
+            let kept = Kept {
+                line: Arc::clone(&line),
+                unused_since: None,
+            };
+            by_store.insert(Arc::from(store_hash), kept);
+            line
+        });
+        drop((by_store, removed));
         line
     }
 }
@@ -57,13 +89,19 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BudgetLimit, LocalBudgets, RetryBudget, clock::SystemClock};
+    use crate::{BudgetLimit, LocalBudgets, RetryBudget, budget::tests::ByHand};
+
+    fn stores(repetitions: u32) -> (Stores, Arc<ByHand>, Arc<dyn Clock>) {
+        let budgets = Arc::new(LocalBudgets::new(BudgetLimit::default()));
+        let retry_tokens = RetryTokens::new(RetryBudget::of(repetitions));
+        let clock = ByHand::start();
+        let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        (Stores::new(budgets, retry_tokens), clock, as_clock)
+    }
 
     #[test]
-    fn a_store_has_one_line_and_it_goes_with_its_last_user() {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let budgets = Arc::new(LocalBudgets::new(BudgetLimit::default()));
-        let stores = Stores::new(budgets, RetryTokens::new(RetryBudget::of(1)));
+    fn a_store_has_one_line() {
+        let (stores, _, clock) = stores(1);
         let first = stores.of(Some("abc123"), &clock);
         assert!(!Arc::ptr_eq(&first, &stores.of(Some("def456"), &clock)));
         assert!(Arc::ptr_eq(&first, &stores.of(Some("abc123"), &clock)));
@@ -71,9 +109,46 @@ mod tests {
             &stores.of(None, &clock),
             &stores.of(None, &clock)
         ));
-        assert!(first.retry_tokens.pay() && !first.retry_tokens.pay());
-        drop(first);
-        drop(stores.of(Some("ghi789"), &clock));
-        assert_eq!(stores.by_store.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_client_that_is_built_for_each_request_has_no_fresh_retry_budget() {
+        let (stores, by_hand, clock) = stores(2);
+        let mut paid = 0;
+        for second in 0..600 {
+            let line = stores.of(Some("abc123"), &clock);
+            paid += u32::from(line.retry_tokens.pay());
+            drop(line);
+            drop(stores.of(Some(&format!("other {second}")), &clock));
+            by_hand.pass(59);
+        }
+        assert_eq!(paid, 2);
+        // After a minute without use it is forgotten, when others come and go.
+        let others = || {
+            for other in 0..100 {
+                drop(stores.of(Some(&format!("another {other}")), &clock));
+            }
+        };
+        others();
+        assert!(!stores.of(Some("abc123"), &clock).retry_tokens.pay());
+        others();
+        by_hand.pass(60);
+        others();
+        assert!(stores.of(Some("abc123"), &clock).retry_tokens.pay());
+    }
+
+    #[test]
+    fn stores_that_are_used_once_leave_no_memory_behind() {
+        let (stores, by_hand, clock) = stores(1);
+        let held = stores.of(Some("held"), &clock);
+        for number in 0..200_000 {
+            let line = stores.of(Some(&number.to_string()), &clock);
+            assert!(line.retry_tokens.pay());
+            drop(line);
+            by_hand.pass(1);
+            let (entries, room) = stores.by_store.lock().unwrap().size();
+            assert!(entries <= 200 && room <= 900, "{entries} {room}");
+        }
+        assert!(Arc::ptr_eq(&held, &stores.of(Some("held"), &clock)));
     }
 }
