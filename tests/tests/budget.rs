@@ -633,6 +633,50 @@ async fn the_longest_wait_after_a_429_is_an_option_that_the_refused_call_keeps_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_is_built_for_each_request_keeps_to_the_limit_and_the_retry_budget() {
+    let hour = 60 * MINUTE;
+    let setting = Setting::new(
+        RateLimit::unlimited(),
+        BudgetLimit::at_most(10, hour, 10),
+        RetryBudget::of(3),
+    );
+    setting.sandbox.begin_outage(Fault::EmptyError {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        moment: Moment::BeforeEffect,
+    });
+    let access = |store: &str| StoreAccess::new(store, demo::ACCESS_TOKEN).unwrap();
+    let (mut attempts, mut refused) = (Vec::new(), 0);
+    for second in 0..3_599 {
+        // Others come and go meanwhile.
+        for other in 0..10 {
+            drop(
+                setting
+                    .client
+                    .for_store(access(&format!("{second}-{other}"))),
+            );
+        }
+        if second % 30 == 0 {
+            let client = setting.client.for_store(access("per-request"));
+            let options = CallOptions::builder().deadline(SECOND).build();
+            let mint = client.mint_storefront_token(CustomerId::new(demo::CUSTOMER_ID).unwrap());
+            let error = mint.options(options).send().await.unwrap_err();
+            if error.kind() == ErrorKind::RateLimited {
+                refused += 1;
+            } else {
+                attempts.push(error.attempts());
+            }
+        }
+        tokio::time::sleep(SECOND).await;
+    }
+    // The burst of ten and, within the hour, nine or ten more. Three of them were repetitions.
+    let sent: u32 = attempts.iter().sum();
+    assert!((19..=20).contains(&sent), "{attempts:?}");
+    assert_eq!(sent as usize - attempts.len(), 3, "{attempts:?}");
+    assert_eq!(setting.sandbox.request_count(), u64::from(sent));
+    assert!(refused > 90, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_in_person_goes_first() {
     let setting = Setting::new(
         RateLimit::unlimited(),

@@ -319,7 +319,7 @@ impl BudgetStatus {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         sync::atomic::{AtomicU64, Ordering},
         time::SystemTime,
@@ -329,27 +329,28 @@ mod tests {
 
     /// A clock that is moved by hand.
     #[derive(Debug)]
-    pub(super) struct ByHand {
+    pub(crate) struct ByHand {
         start: Instant,
         seconds: AtomicU64,
     }
 
     impl ByHand {
-        pub(super) fn start() -> Arc<Self> {
+        pub(crate) fn start() -> Arc<Self> {
             Arc::new(Self {
                 start: Instant::now(),
                 seconds: AtomicU64::new(0),
             })
         }
 
-        pub(super) fn pass(&self, seconds: u64) {
+        pub(crate) fn pass(&self, seconds: u64) {
             self.seconds.fetch_add(seconds, Ordering::Relaxed);
         }
     }
 
     impl Clock for ByHand {
         fn now(&self) -> SystemTime {
-            SystemTime::UNIX_EPOCH
+            let passed = self.seconds.load(Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + passed)
         }
 
         fn instant(&self) -> Instant {

@@ -25,15 +25,15 @@ mod request;
 #[cfg(feature = "snapshot")]
 pub(crate) mod snapshot;
 mod store;
+mod store_states;
 mod sync;
 mod warm;
 
 use std::{
-    collections::HashMap,
     fmt,
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
@@ -56,6 +56,7 @@ use self::{
     metrics::Counters,
     minimum_life::ShortLives,
     rejections::Rejections,
+    store_states::StoreStates,
 };
 pub use self::{
     cache::Capacity,
@@ -69,7 +70,7 @@ pub use self::{
     warm::{Warm, WarmOutcome, WarmProgress, Warmed, Warming, WarmingControl},
 };
 use crate::{
-    Client, Clock, CustomerAccessToken, CustomerId, Error, ErrorKind, StoreAccess, StoreHash,
+    Client, Clock, ClockReading, CustomerAccessToken, CustomerId, Error, ErrorKind, StoreAccess,
     StorefrontToken, deadline::in_time, transport::operations, watch::TokenEvictionEvent,
 };
 
@@ -151,7 +152,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     runtime: Option<Handle>,
     settings: Settings,
-    stores: Mutex<HashMap<StoreHash, Arc<StoreState>>>,
+    stores: StoreStates,
     #[cfg(feature = "snapshot")]
     snapshot: Option<Arc<snapshot::Keeper>>,
 }
@@ -163,13 +164,28 @@ struct Settings {
     background_renewals: usize,
 }
 
-/// What is known of a store, kept for as long as the cache: its tokens are found by its number.
+/// What is known of a store. Its tokens are found by its number, which no other store of the cache ever has.
 #[derive(Debug)]
 struct StoreState {
-    number: u32,
+    number: u64,
     breaker: Breaker,
     /// Whether it ever gave a token: then its hash is not wrong.
     has_worked: AtomicBool,
+}
+
+impl StoreState {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            breaker: Breaker::default(),
+            has_worked: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether no failure of the store holds now.
+    fn is_at_rest(&self, now: ClockReading) -> bool {
+        self.breaker.refusal(now).is_none()
+    }
 }
 
 /// One store, with the client that talks to it.
@@ -282,7 +298,7 @@ impl StorefrontTokens {
                 wait_at_most,
                 background_renewals,
             },
-            stores: Mutex::default(),
+            stores: StoreStates::new(),
             #[cfg(feature = "snapshot")]
             snapshot: snapshot
                 .map(|it| snapshot::Keeper::new(it, client.base_url(), client.observer())),
@@ -618,22 +634,12 @@ impl StorefrontTokens {
 }
 
 impl Shared {
-    fn store_of(&self, client: Client<StoreAccess>) -> Arc<Store> {
-        let state = self.state_of(client.store_hash());
+    fn store_of(self: &Arc<Self>, client: Client<StoreAccess>) -> Arc<Store> {
+        let (state, are_many) = self.stores.of(client.store_hash());
+        if are_many {
+            self.sweep_aside();
+        }
         Arc::new(Store { state, client })
-    }
-
-    fn state_of(&self, hash: &StoreHash) -> Arc<StoreState> {
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = u32::try_from(stores.len()).unwrap_or(u32::MAX);
-        let state = stores.entry(hash.clone()).or_insert_with(|| {
-            Arc::new(StoreState {
-                number: next,
-                breaker: Breaker::default(),
-                has_worked: AtomicBool::new(false),
-            })
-        });
-        Arc::clone(state)
     }
 
     fn fingerprint(&self, token: &CustomerAccessToken) -> u64 {
@@ -678,16 +684,32 @@ impl Shared {
     }
 
     fn sweep(&self) -> usize {
-        let swept = self.cache.sweep(self.clock.reading());
+        let now = self.clock.reading();
+        let sweep = self.stores.begin_sweep(now);
+        let (swept, mut remembered) = self.cache.sweep(now);
+        remembered.extend(self.failures.stores(now));
+        remembered.extend(self.rejections.stores(now));
+        remembered.extend(self.forgotten.stores(now));
+        self.stores.end_sweep(&sweep, &remembered, self.cache.len());
         self.counters.swept.add(swept);
         swept
     }
 
-    /// Sweeps when it is time to, where it holds up no task: a million entries take tens of milliseconds.
+    /// Sweeps when it is time to.
     fn sweep_now_and_then(self: &Arc<Self>) {
         if self.cache.is_to_be_swept(self.clock.reading()) {
-            let shared = Arc::clone(self);
-            drop(tokio::task::spawn_blocking(move || shared.sweep()));
+            self.sweep_aside();
+        }
+    }
+
+    /// Sweeps where it holds up no task: a million entries take tens of milliseconds.
+    fn sweep_aside(self: &Arc<Self>) {
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let shared = Arc::clone(self);
+                drop(runtime.spawn_blocking(move || shared.sweep()));
+            }
+            Err(_) => drop(self.sweep()),
         }
     }
 }

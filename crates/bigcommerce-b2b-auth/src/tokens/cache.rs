@@ -4,7 +4,8 @@
 //! when it is full is what was used least. Evicting a token that is still valid costs a mint, so it is counted.
 
 use std::{
-    collections::HashMap,
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -292,25 +293,27 @@ impl TokenCache {
             && due != 0
     }
 
-    /// Throws out what does not count any more, and says how many that were.
-    pub(super) fn sweep(&self, now: ClockReading) -> usize {
-        let swept = Mutex::new(Vec::new());
+    /// Throws out what does not count any more. Says how many that were, and which stores the others belong to.
+    pub(super) fn sweep(&self, now: ClockReading) -> (usize, HashSet<u64>) {
+        let swept = RefCell::new(Vec::new());
+        let stores = RefCell::new(HashSet::new());
+        // Most tokens are of the store of the one before, where there are few stores.
+        let last = Cell::new(None);
         self.map.retain(|key, entry| {
             let stays = entry.phase(now) != Phase::Over;
             if !stays {
-                swept
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(*key);
+                swept.borrow_mut().push(*key);
+            } else if last.replace(Some(key.store())) != Some(key.store()) {
+                stores.borrow_mut().insert(key.store());
             }
             stays
         });
-        let swept = swept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let swept = swept.into_inner();
         self.changed(swept.len() as u64);
         for key in &swept {
             self.index(key);
         }
-        swept.len()
+        (swept.len(), stores.into_inner())
     }
 }
 
@@ -361,6 +364,12 @@ impl<V: Clone> Notes<V> {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The stores of the customers with such a note, some of them several times.
+    pub(super) fn stores(&self, counts: impl Fn(&V) -> bool) -> impl Iterator<Item = u64> {
+        let notes = self.0.iter().filter(move |(_, note)| counts(note));
+        notes.map(|(key, _)| key.store())
     }
 }
 
@@ -520,7 +529,7 @@ mod tests {
         assert!(changed() && cache.has(&key(1), &new) && !cache.has(&key(2), &new));
         insert(&old);
         let _ = (cache.get(&key(1)), cache.remove_up_to(&key(1), &old));
-        assert_eq!((cache.sweep(at(10)), changed()), (0, false));
+        assert_eq!((cache.sweep(at(10)).0, changed()), (0, false));
         assert_eq!(
             cache.iter().map(|(key, _)| key).collect::<Vec<_>>(),
             [key(1)]
@@ -533,7 +542,7 @@ mod tests {
         assert!(!cache.remove_customer(key(1)) && changed());
         insert(&old);
         assert!(changed());
-        assert_eq!((cache.sweep(at(2 * DAY.as_secs())), changed()), (1, true));
+        assert_eq!((cache.sweep(at(2 * DAY.as_secs())).0, changed()), (1, true));
         assert_eq!(cache.iter().count(), 0);
     }
 
@@ -544,9 +553,17 @@ mod tests {
             let since = u64::try_from(customer).unwrap() * 3_600;
             drop(cache.insert_if_newer(key(customer), &entry("token", since), at(since)));
         }
-        assert_eq!(cache.sweep(at(10 * 3_600)), 0);
+        let other = Key::new(7, CustomerId::new(1).unwrap(), None, None);
+        drop(cache.insert_if_newer(other, &entry("token", 4 * 3_600), at(4 * 3_600)));
+        let swept = |hours: u64| {
+            let (swept, stores) = cache.sweep(at(hours * 3_600));
+            let mut stores: Vec<_> = stores.into_iter().collect();
+            stores.sort_unstable();
+            (swept, stores)
+        };
+        assert_eq!(swept(10), (0, vec![0, 7]));
         // A day after the fifth of them.
-        assert_eq!(cache.sweep(at(29 * 3_600)), 5);
+        assert_eq!(swept(29), (6, vec![0]));
         assert_eq!(cache.len(), 5);
         assert!(cache.get(&key(5)).is_none() && cache.get(&key(6)).is_some());
     }

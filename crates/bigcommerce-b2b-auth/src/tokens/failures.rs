@@ -137,6 +137,11 @@ impl Failures {
         }
     }
 
+    /// The stores of the customers whose failure still holds.
+    pub(super) fn stores(&self, now: ClockReading) -> impl Iterator<Item = u64> {
+        self.0.stores(move |failure| !has_come(failure.until, now))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

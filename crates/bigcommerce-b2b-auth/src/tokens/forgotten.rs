@@ -1,27 +1,30 @@
 //! Log-outs: which customers were forgotten, so that nothing that was requested before comes back. Not from a refresh in flight
 //! and not from a snapshot.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 #[cfg(feature = "snapshot")]
 use super::entry::Entry;
-use super::{cache::Notes, key::Key, moments::Tick};
+use super::{
+    cache::{Notes, has_come},
+    key::Key,
+    moments::Tick,
+};
 use crate::ClockReading;
 
 /// How many log-outs are remembered. Only those within the time of a fetch and of a snapshot matter.
 const MOST: usize = 10_000;
 
+/// How long the longest-lived token lasts.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The last log-out of a customer.
 #[derive(Debug, Clone, Copy)]
 struct LogOut {
     number: u64,
-    #[cfg_attr(
-        not(feature = "snapshot"),
-        expect(
-            dead_code,
-            reason = "only a snapshot brings tokens whose request is long past"
-        )
-    )]
     at: Tick,
 }
 
@@ -49,6 +52,12 @@ impl Forgotten {
         let at = Tick::of(now.monotonic);
         self.notes
             .set(key.of_customer_alone(), LogOut { number, at });
+    }
+
+    /// The stores of the customers who logged out within a day, after which no token from before is valid.
+    pub(super) fn stores(&self, now: ClockReading) -> impl Iterator<Item = u64> {
+        let counts = move |log_out: &LogOut| !has_come(log_out.at.plus(A_DAY), now);
+        self.notes.stores(counts)
     }
 
     /// The customer's last log-out. Compare it with that at a later moment.

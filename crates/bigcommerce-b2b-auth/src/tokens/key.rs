@@ -13,12 +13,12 @@ pub(super) struct Key {
     channel: [u32; 2],
     /// 0 for no customer access token.
     fingerprint: [u32; 2],
-    store: u32,
+    store: [u32; 2],
 }
 
 impl Key {
     pub(super) fn new(
-        store: u32,
+        store: u64,
         customer: CustomerId,
         channel: Option<ChannelId>,
         fingerprint: Option<u64>,
@@ -27,7 +27,7 @@ impl Key {
             customer: halves(customer.get().cast_unsigned()),
             channel: halves(channel.map_or(0, |channel| channel.get().cast_unsigned())),
             fingerprint: halves(fingerprint.map_or(0, |fingerprint| fingerprint.max(1))),
-            store,
+            store: halves(store),
         }
     }
 
@@ -49,9 +49,8 @@ impl Key {
         }
     }
 
-    #[cfg(feature = "snapshot")]
-    pub(super) fn store(&self) -> u32 {
-        self.store
+    pub(super) fn store(&self) -> u64 {
+        whole(self.store)
     }
 
     pub(super) fn customer(&self) -> CustomerId {
@@ -74,7 +73,7 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // In the largest pieces, which costs the least.
         state.write_u64(whole(self.customer));
-        state.write_u64(whole(self.channel).rotate_left(32) ^ u64::from(self.store));
+        state.write_u64(whole(self.channel).rotate_left(32) ^ whole(self.store));
         state.write_u64(whole(self.fingerprint));
     }
 }
@@ -102,7 +101,7 @@ mod tests {
     #[test]
     fn a_key_keeps_every_part_and_two_that_differ_in_one_are_not_the_same() {
         let mut seen = HashSet::new();
-        for store in [0, 1, u32::MAX] {
+        for store in [0, 1, 1 << 32, u64::MAX] {
             for customer in [1, 1 << 32, i64::MAX] {
                 for channel in [None, Some(1), Some(1 << 32), Some(i64::MAX)] {
                     for fingerprint in [None, Some(1), Some(1 << 32), Some(u64::MAX)] {
@@ -111,7 +110,6 @@ mod tests {
                         let key = Key::new(store, customer, channel, fingerprint);
                         assert_eq!(key.customer(), customer);
                         assert_eq!((key.channel(), key.fingerprint()), (channel, fingerprint));
-                        #[cfg(feature = "snapshot")]
                         assert_eq!(key.store(), store);
                         assert!(seen.insert(key), "{key:?}");
                     }
@@ -129,6 +127,6 @@ mod tests {
         );
         let key = Key::new(3, customer, channel, Some(5));
         assert_eq!(key.of_customer_alone(), Key::new(3, customer, None, None));
-        assert_eq!(size_of::<Key>(), 28);
+        assert_eq!(size_of::<Key>(), 32);
     }
 }

@@ -171,6 +171,12 @@ impl Rejections {
         true
     }
 
+    /// The stores of the customers whose rejection still matters.
+    pub(super) fn stores(&self, now: ClockReading) -> impl Iterator<Item = u64> {
+        self.notes
+            .stores(move |rejection| !has_come(rejection.over, now))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.notes.len()
     }

@@ -15,11 +15,12 @@ mod seal;
 mod tests;
 
 use std::{
+    collections::HashMap,
     fmt,
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -541,7 +542,7 @@ impl Shared {
     /// Puts what was read into the cache. What is there and newer stays, and what was refused does not come back.
     fn put_back(&self, contents: Contents, report: &mut RestoreReport) {
         let stores = contents.stores.iter();
-        let stores: Vec<_> = stores.map(|hash| self.state_of(hash)).collect();
+        let stores: Vec<_> = stores.map(|hash| self.stores.of(hash).0).collect();
         for found in contents.found {
             let Some(store) = stores.get(found.store) else {
                 continue;
@@ -626,10 +627,11 @@ impl Shared {
             written_at: now.wall,
             service,
         });
-        let stores = self.stores_by_number();
-        for record in
-            std::iter::once(head).chain(stores.iter().map(|hash| Record::Store(hash.as_str())))
-        {
+        // In the file, a token's store is the place of its hash among the others.
+        let stores = self.stores.by_number();
+        let places: HashMap<u64, u32> = stores.iter().map(|(number, _)| *number).zip(0..).collect();
+        let hashes = stores.iter().map(|(_, hash)| hash.as_str());
+        for record in std::iter::once(head).chain(hashes.map(Record::Store)) {
             if !seal(sealer, &record)? {
                 return Err(io::Error::other(
                     "the base URL or a store hash is too long for a snapshot",
@@ -637,14 +639,15 @@ impl Shared {
             }
         }
         for (key, entry) in self.cache.iter() {
-            // It came while this one was written; the next one will have it.
-            let store = usize::try_from(key.store()).ok();
-            let is_unknown = store.and_then(|store| stores.get(store)).is_none();
-            if is_unknown || entry.phase(now) == Phase::Over {
+            // One of a store without a place came while this one was written; the next one will have it.
+            let Some(store) = places.get(&key.store()) else {
+                continue;
+            };
+            if entry.phase(now) == Phase::Over {
                 continue;
             }
             let record = Record::Token(Token {
-                store: key.store(),
+                store: *store,
                 customer: key.customer(),
                 channel: key.channel(),
                 kept: entry.kept(),
@@ -657,17 +660,6 @@ impl Shared {
             }
         }
         Ok(())
-    }
-
-    /// The hashes of the stores, each at the place that its number says.
-    fn stores_by_number(&self) -> Vec<StoreHash> {
-        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stores: Vec<_> = stores
-            .iter()
-            .map(|(hash, state)| (state.number, hash.clone()))
-            .collect();
-        stores.sort_unstable_by_key(|(number, _)| *number);
-        stores.into_iter().map(|(_, hash)| hash).collect()
     }
 
     /// What is done at each interval.
