@@ -14,7 +14,8 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    Capacity, ChannelId, CustomerAccessToken, ErrorKind, Snapshot, SnapshotKey, TokenRequest,
+    Capacity, ChannelId, CustomerAccessToken, ErrorKind, MemoryTokenStore, Snapshot, SnapshotKey,
+    TokenRequest, TokenStore,
     watch::{Observer, SnapshotEvent},
 };
 use futures_util::future::join_all;
@@ -243,4 +244,72 @@ async fn a_cache_that_takes_over_a_snapshot_leaves_out_who_logged_out() {
     assert!(second.tokens.get_cached(customer(1)).is_none());
     let third = first.another(wanted(&folder, &writes));
     assert_eq!(third.tokens.restore().await.restored, 2);
+}
+
+/// Two processes on one token backend.
+fn fleet() -> (Managed, Managed) {
+    let backend: Arc<dyn TokenStore> = Arc::new(MemoryTokenStore::new());
+    let wanted = || Wanted {
+        shared_store: Some(Arc::clone(&backend)),
+        ..Wanted::default()
+    };
+    let one = Managed::new(wanted());
+    let other = one.another(wanted());
+    (one, other)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_out_ends_the_tokens_in_the_token_backend() {
+    let (one, other) = fleet();
+    for request in variants(1) {
+        one.tokens.get(request).await.unwrap();
+    }
+    one.tokens.get(customer(2)).await.unwrap();
+    assert!(one.tokens.forget_and_confirm(customer(1)).await.unwrap());
+    assert_eq!(one.mints(), 7);
+    // The other process finds none of them, and the token of the other customer.
+    for request in variants(1) {
+        other.tokens.get(request).await.unwrap();
+    }
+    other.tokens.get(customer(2)).await.unwrap();
+    assert_eq!(one.mints(), 13);
+    // What was obtained after the log-out is shared again.
+    for request in variants(1) {
+        one.tokens.get(request).await.unwrap();
+    }
+    assert_eq!(one.mints(), 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_out_in_another_process_drops_what_is_being_minted_here() {
+    let (one, other) = fleet();
+    other.way.takes(2 * SECOND);
+    let minting = tokio::spawn({
+        let tokens = other.tokens.clone();
+        async move { tokens.get(customer(1)).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    one.tokens.forget(customer(1));
+    let error = minting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forgotten);
+    assert!(other.tokens.get_cached(customer(1)).is_none());
+    // Neither process serves it, and the next token is shared.
+    let new = one.tokens.get(customer(1)).await.unwrap();
+    let same = other.tokens.get(customer(1)).await.unwrap();
+    assert_eq!(new.expose_secret(), same.expose_secret());
+    assert_eq!(one.mints(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_before_a_log_out_does_not_come_back_from_the_token_backend() {
+    let (one, _other) = fleet();
+    for round in 1..=3 {
+        one.tokens.get(customer(1)).await.unwrap();
+        // The next request begins before the backend can have been told.
+        one.tokens.forget(customer(1));
+        one.tokens.get(customer(1)).await.unwrap();
+        one.settle().await;
+        assert!(one.tokens.get_cached(customer(1)).is_some());
+        assert_eq!(one.mints(), 1 + round);
+    }
 }

@@ -15,8 +15,9 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    Clock, CustomerAccessToken, ErrorKind, Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put,
-    Secret, StoreError, StoreFuture, StoreHash, StoreKey, StoredToken, TokenRequest, TokenStore,
+    Clock, CustomerAccessToken, CustomerEpoch, ErrorKind, Fingerprint, Lease, LeaseOwner,
+    MemoryTokenStore, Put, Secret, StoreError, StoreFuture, StoreHash, StoreKey, StoredToken,
+    TokenRequest, TokenStore,
     watch::{BackendEvent, Observer},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation};
@@ -39,15 +40,19 @@ const DOWN: Fault = Fault::ServerError {
 enum Method {
     Load,
     PutIfNewer,
+    Epoch,
+    Forget,
     Reject,
     Lease,
     Release,
     Fingerprint,
 }
 
-const METHODS: [Method; 6] = [
+const METHODS: [Method; 8] = [
     Method::Load,
     Method::PutIfNewer,
+    Method::Epoch,
+    Method::Forget,
     Method::Reject,
     Method::Lease,
     Method::Release,
@@ -136,8 +141,20 @@ impl TokenStore for Troubled {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
-        self.answer(Method::PutIfNewer, self.within.put_if_newer(key, token))
+        self.answer(
+            Method::PutIfNewer,
+            self.within.put_if_newer(key, token, epoch),
+        )
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        self.answer(Method::Epoch, self.within.epoch(key))
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        self.answer(Method::Forget, self.within.forget(key))
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
@@ -213,7 +230,10 @@ async fn store_from_elsewhere(managed: &Managed, backend: &Troubled, id: u64) ->
     let text = managed.token_that_lasts(id, DAY);
     let now = managed.clock.true_time();
     let token = StoredToken::new(text.as_str(), now + DAY, now);
-    let put = backend.within.put_if_newer(&shared_key(id), &token).await;
+    let put = backend
+        .within
+        .put_if_newer(&shared_key(id), &token, CustomerEpoch::default())
+        .await;
     assert_eq!(put.unwrap(), Put::Stored);
     text
 }
@@ -251,7 +271,11 @@ async fn whatever_fails_in_the_backend_costs_mints_and_never_an_answer() {
             managed.tokens.invalidate(&first);
             managed.settle().await;
             assert_ne!(secret(&managed, 1).await, first.expose_secret());
-            assert!(managed.mints() <= 5, "{method:?} {trouble:?}");
+            managed.tokens.forget(customer(2));
+            assert!(managed.tokens.get_cached(customer(2)).is_none());
+            tokio::time::sleep(2 * SECOND).await;
+            secret(&managed, 2).await;
+            assert!(managed.mints() <= 6, "{method:?} {trouble:?}");
             let works = method == Method::Fingerprint && trouble != Trouble::PanicsWhenCalled;
             assert_eq!(
                 managed.tokens.metrics().backend_outages > 0,

@@ -18,10 +18,10 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    Answer, BudgetLimit, Capacity, Client, Clock, ClockReading, ErrorKind, Fingerprint,
-    Invalidation, Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put, ResponseJudge,
-    ResponseView, RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture, StoreHash,
-    StoreKey, StoredToken, StorefrontTokens, TokenRequest, TokenStore,
+    Answer, BudgetLimit, Capacity, Client, Clock, ClockReading, CustomerEpoch, ErrorKind,
+    Fingerprint, Invalidation, Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put,
+    ResponseJudge, ResponseView, RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture,
+    StoreHash, StoreKey, StoredToken, StorefrontTokens, TokenRequest, TokenStore,
     transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -931,8 +931,17 @@ impl TokenStore for Watched {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
-        self.answer(self.within.put_if_newer(key, token))
+        self.answer(self.within.put_if_newer(key, token, epoch))
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        self.answer(self.within.epoch(key))
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        self.answer(self.within.forget(key))
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
@@ -1269,11 +1278,20 @@ impl TokenStore for SlowToKeep {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(90)).await;
-            self.0.put_if_newer(key, token).await
+            self.0.put_if_newer(key, token, epoch).await
         })
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        self.0.epoch(key)
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        self.0.forget(key)
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
@@ -1551,7 +1569,10 @@ async fn bug_23_another_process_renewed_it_and_this_one_fails_without_looking() 
     let renewed = one.token_that_lasts(1, DAY);
     let now = one.clock.true_time();
     let stored = StoredToken::new(renewed.as_str(), now + DAY, now);
-    let put = store.within.put_if_newer(&shared_key(1), &stored).await;
+    let put = store
+        .within
+        .put_if_newer(&shared_key(1), &stored, CustomerEpoch::default())
+        .await;
     assert_eq!(put.unwrap(), Put::Stored);
     assert_eq!(failing.await, renewed);
     assert_eq!(secret(&other, 1).await, renewed);

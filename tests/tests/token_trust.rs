@@ -9,8 +9,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bigcommerce_b2b_auth::{
-    ChannelId, Client, Error, ErrorKind, LegacyAuthToken, MemoryTokenStore, StoreAccess, StoreHash,
-    StoreKey, StoredToken, TokenStore,
+    ChannelId, Client, CustomerEpoch, Error, ErrorKind, LegacyAuthToken, MemoryTokenStore,
+    StoreAccess, StoreHash, StoreKey, StoredToken, TokenStore,
 };
 use bigcommerce_b2b_auth_sandbox::{CannedReply, Operation};
 use http::StatusCode;
@@ -119,7 +119,10 @@ async fn neither_the_cache_nor_the_shared_backend_takes_a_token_longer_than_16_k
     // What is in the shared backend already is a miss.
     let now = managed.clock.true_time();
     let long = StoredToken::new("x".repeat(LONGEST + 1), now + DAY, now);
-    store.put_if_newer(&key(2), &long).await.unwrap();
+    store
+        .put_if_newer(&key(2), &long, CustomerEpoch::default())
+        .await
+        .unwrap();
     let token = managed.tokens.get(customer(2)).await.unwrap();
     assert!(token.expose_secret().len() < LONGEST);
     assert_eq!(managed.tokens.metrics().from_shared_store, 0);

@@ -308,8 +308,8 @@ pub use tokens::snapshot::{
 };
 #[cfg(feature = "tokens")]
 pub use tokens::{
-    Capacity, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken, MemoryTokenStore, Put,
-    StoreError, StoreFuture, StoreKey, StoredToken, StorefrontTokens, StorefrontTokensBuilder,
-    TokenMetrics, TokenRequest, TokenStore, Warm, WarmOutcome, WarmProgress, Warmed, Warming,
-    WarmingControl, storefront_tokens_builder,
+    Capacity, CustomerEpoch, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken,
+    MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey, StoredToken, StorefrontTokens,
+    StorefrontTokensBuilder, TokenMetrics, TokenRequest, TokenStore, Warm, WarmOutcome,
+    WarmProgress, Warmed, Warming, WarmingControl, storefront_tokens_builder,
 };

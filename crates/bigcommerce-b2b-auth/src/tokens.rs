@@ -39,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::OnceCell, time::Instant};
 use tracing::Span;
 
 #[cfg(any(test, feature = "store-contract"))]
@@ -64,8 +64,8 @@ pub use self::{
     metrics::TokenMetrics,
     request::TokenRequest,
     store::{
-        Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey,
-        StoredToken, TokenStore,
+        CustomerEpoch, Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, StoreError,
+        StoreFuture, StoreKey, StoredToken, TokenStore,
     },
     warm::{Warm, WarmOutcome, WarmProgress, Warmed, Warming, WarmingControl},
 };
@@ -424,11 +424,19 @@ impl StorefrontTokens {
             let backend = Arc::clone(backend);
             let shared_key = self.store.key_in_shared_store(&key);
             let stored = self.store.to_shared_store(&entry);
+            let told = self.shared.forgotten.told(key);
             self.shared.chores.begin(async move {
                 // The cache has it; a backend that has not is asked in vain once.
+                if tell_log_out(&backend, &shared_key, told).await.is_err() {
+                    return;
+                }
+                let epoch = backend.ask_now(BACKGROUND_TIMEOUT, |store| store.epoch(&shared_key));
+                let Ok(epoch) = epoch.await else {
+                    return;
+                };
                 let _ = backend
                     .ask_now(BACKGROUND_TIMEOUT, |store| {
-                        store.put_if_newer(&shared_key, &stored)
+                        store.put_if_newer(&shared_key, &stored, epoch)
                     })
                     .await;
             });
@@ -479,6 +487,9 @@ impl StorefrontTokens {
     ///
     /// - **Refreshes in flight** go on, and their result is dropped: who waits for one gets [`ErrorKind::Forgotten`].
     /// - **Tokens obtained afterwards** are not touched: a request that begins after this call mints anew.
+    /// - **The token backend** is told in the background: it drops the tokens, and those that other processes are minting are
+    ///   dropped where they are put. What other processes hold in memory already stays there until it expires. If the backend
+    ///   cannot be reached, it is told before this process asks it for the customer again.
     /// - **The snapshot** (feature `snapshot`) is written anew within five seconds. Log-outs within that time share one write.
     ///   If the process is killed before, the next one restores the token.
     /// - **The token itself** stays valid until it expires, since the service has no call to revoke one.
@@ -514,27 +525,61 @@ impl StorefrontTokens {
         let was_there = shared.cache.remove_customer(key);
         #[cfg(feature = "snapshot")]
         shared.write_snapshot_soon();
+        if let Some(backend) = &shared.backend {
+            let backend = Arc::clone(backend);
+            let shared_key = self.store.key_in_shared_store(&key);
+            let told = shared.forgotten.told(key);
+            shared.chores.begin(async move {
+                // Should it fail, the next fetch for this customer tells it first.
+                let _ = tell_log_out(&backend, &shared_key, told).await;
+            });
+        }
         was_there
     }
 
-    /// Ends all tokens of a customer as [`forget`](Self::forget) does, and completes when no snapshot on disk that this cache
-    /// writes holds one of them.
+    /// Ends all tokens of a customer as [`forget`](Self::forget) does, and completes when neither the token backend nor a
+    /// snapshot on disk that this cache writes holds one of them.
     ///
     /// # Errors
-    /// [`ErrorKind::NotConfirmed`], with the cause as its source, when the snapshot could not be written. In the memory of this
-    /// process the tokens have ended all the same, and the snapshot is written at its next interval.
+    /// [`ErrorKind::NotConfirmed`], with the cause as its source, when the backend did not answer within a second or the
+    /// snapshot could not be written. In the memory of this process the tokens have ended all the same.
     pub async fn forget_and_confirm(&self, customer: CustomerId) -> Result<bool, Error> {
         let was_there = self.forget(customer);
+        let shared = &self.shared;
+        let key = Key::new(self.store.number, customer, None, None);
+        let backend = async {
+            let Some(backend) = &shared.backend else {
+                return Ok(());
+            };
+            let shared_key = self.store.key_in_shared_store(&key);
+            tell_log_out(backend, &shared_key, shared.forgotten.told(key)).await
+        };
+        let backend = backend.await;
+        // Also where the backend failed: each is told of by itself.
         #[cfg(feature = "snapshot")]
-        self.shared.snapshot_is_clean().await.map_err(|error| {
-            self.error(
-                ErrorKind::NotConfirmed,
+        shared.snapshot_is_clean().await.map_err(|error| {
+            self.not_confirmed(
                 "the customer is forgotten here, but the snapshot may still hold a token",
+                Box::new(error),
             )
-            .with_source(Box::new(error))
-            .retryable(true)
+        })?;
+        backend.map_err(|error| {
+            self.not_confirmed(
+                "the customer is forgotten here, but the token backend may still hold a token",
+                Box::new(error),
+            )
         })?;
         Ok(was_there)
+    }
+
+    fn not_confirmed(
+        &self,
+        summary: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Error {
+        self.error(ErrorKind::NotConfirmed, summary)
+            .with_source(source)
+            .retryable(true)
     }
 
     /// [`invalidate`](Self::invalidate) for a token that came back from a call: one that took the place of a refused one just now, and is refused as
@@ -631,6 +676,19 @@ impl StorefrontTokens {
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
         Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary)
     }
+}
+
+/// Tells the token backend of a customer's log-out, unless it knows.
+async fn tell_log_out(
+    backend: &Backend,
+    key: &StoreKey,
+    told: Option<Arc<OnceCell<()>>>,
+) -> Result<(), StoreError> {
+    let Some(told) = told else {
+        return Ok(());
+    };
+    let forget = || backend.ask_now(BACKGROUND_TIMEOUT, |store| store.forget(key));
+    told.get_or_try_init(forget).await.map(drop)
 }
 
 impl Shared {

@@ -21,7 +21,9 @@ use super::{
     key::Key,
     moments::Tick,
     rejections::BETWEEN_FORCED_MINTS,
-    store::{Lease, LeaseOwner, StoreFuture, StoreKey, StoredToken, TokenStore},
+    store::{
+        CustomerEpoch, Lease, LeaseOwner, Put, StoreFuture, StoreKey, StoredToken, TokenStore,
+    },
 };
 use crate::{
     CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority, bearer,
@@ -163,15 +165,24 @@ impl Fetch {
             key: self.store.key_in_shared_store(&self.key),
             backend,
         };
+        if !place.knows_the_log_out().await {
+            // It may still have a token from before.
+            return self.mint(urgency, ends_at).await;
+        }
         let lease = match place.find_or_lease(ends_at).await {
             Found::Token(entry) => return Ok((entry, TokenSource::SharedStore)),
             Found::Nothing(lease) => lease,
         };
+        // Before the mint: a log-out in any process from then on concerns its token.
+        let epoch = place.ask(|store| store.epoch(&place.key)).await;
         let fetched = match self.mint(urgency, ends_at).await {
-            Ok((entry, source)) => {
-                place.put(&entry).await;
-                Ok((entry, source))
-            }
+            Ok((entry, source)) => match place.put(&entry, epoch).await {
+                Some(Put::Forgotten) => {
+                    self.shared.cache.remove_up_to(&self.key, &entry);
+                    Err(forgotten())
+                }
+                _ => Ok((entry, source)),
+            },
             // Another process may have had more luck meanwhile.
             Err(error) => match place.find().await {
                 Some(entry) => Ok((entry, TokenSource::SharedStore)),
@@ -295,13 +306,10 @@ impl Fetch {
 
     fn check_not_forgotten(&self) -> Result<(), Error> {
         if self.shared.forgotten.epoch(self.key) == self.epoch {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(forgotten())
         }
-        Err(Error::of_call(
-            operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
-            ErrorKind::Forgotten,
-            "the customer was forgotten while the token was fetched",
-        ))
     }
 
     /// Remembers a failure, so that it is not repeated at once.
@@ -340,6 +348,14 @@ impl Fetch {
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
         Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary).retryable(true)
     }
+}
+
+fn forgotten() -> Error {
+    Error::of_call(
+        operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
+        ErrorKind::Forgotten,
+        "the customer was forgotten while the token was fetched",
+    )
 }
 
 fn rejected(summary: &'static str, wait: Duration) -> Error {
@@ -455,11 +471,21 @@ impl SharedPlace<'_> {
         fetch.keep(Arc::new(entry)).ok().flatten()
     }
 
-    async fn put(&self, entry: &Entry) {
+    /// Whether the backend knows of the customer's last log-out in this process. It is told now if it was not reached before.
+    async fn knows_the_log_out(&self) -> bool {
+        let Some(told) = self.fetch.shared.forgotten.told(self.fetch.key) else {
+            return true;
+        };
+        let forget = async || self.ask(|store| store.forget(&self.key)).await.ok_or(());
+        told.get_or_try_init(forget).await.is_ok()
+    }
+
+    /// Stores a token that was minted in this epoch. `None` when the backend failed then or now.
+    async fn put(&self, entry: &Entry, epoch: Option<CustomerEpoch>) -> Option<Put> {
+        let epoch = epoch?;
         let stored = self.fetch.store.to_shared_store(entry);
-        let _ = self
-            .ask(|store| store.put_if_newer(&self.key, &stored))
-            .await;
+        self.ask(|store| store.put_if_newer(&self.key, &stored, epoch))
+            .await
     }
 }
 

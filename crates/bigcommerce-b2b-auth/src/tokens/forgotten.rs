@@ -2,9 +2,14 @@
 //! and not from a snapshot.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::sync::OnceCell;
 
 #[cfg(feature = "snapshot")]
 use super::entry::Entry;
@@ -22,10 +27,11 @@ const MOST: usize = 10_000;
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The last log-out of a customer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct LogOut {
     number: u64,
     at: Tick,
+    told: Arc<OnceCell<()>>,
 }
 
 /// The customers that were forgotten of late.
@@ -50,8 +56,19 @@ impl Forgotten {
     pub(super) fn note(&self, key: Key, now: ClockReading) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let at = Tick::of(now.monotonic);
-        self.notes
-            .set(key.of_customer_alone(), LogOut { number, at });
+        self.notes.set(
+            key.of_customer_alone(),
+            LogOut {
+                number,
+                at,
+                told: Arc::default(),
+            },
+        );
+    }
+
+    /// Whether the token backend was told of the customer's last log-out. `None` for a customer without one.
+    pub(super) fn told(&self, key: Key) -> Option<Arc<OnceCell<()>>> {
+        Some(self.notes.get(&key.of_customer_alone())?.told)
     }
 
     /// The stores of the customers who logged out within a day, after which no token from before is valid.

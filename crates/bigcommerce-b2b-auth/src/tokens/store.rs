@@ -41,6 +41,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///      lease is free. It does so for about twice as long as a mint usually takes, and then mints alone: the process that
 ///      holds the lease may have been killed.
 ///    - An error: it mints alone, at once. An error is no sign that anybody else mints.
+///
+///    Before the mint it asks for the [`epoch`](Self::epoch) of the customer, and hands that over with the token: if the customer
+///    is [forgotten](Self::forget) meanwhile, the token is dropped.
 /// 3. A token that was refused where it was used goes to [`reject`](Self::reject), so that no process is given it again.
 ///
 /// # For implementers
@@ -74,7 +77,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///     let requested_at = SystemTime::now();
 ///     let expires_at = requested_at + Duration::from_secs(86_400);
 ///     let token = StoredToken::new("a token that was minted", expires_at, requested_at);
-///     assert_eq!(store.put_if_newer(&key, &token).await?, Put::Stored);
+///     let epoch = store.epoch(&key).await?; // before the mint
+///     assert_eq!(store.put_if_newer(&key, &token, epoch).await?, Put::Stored);
 ///     store.release(&key, owner).await?;
 ///     assert_eq!(store.load(&key).await?, Some(token));
 /// }
@@ -90,8 +94,9 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Whatever kept it from knowing. The cache takes it for a miss.
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<StoredToken>>;
 
-    /// Keeps the token until it expires, unless one [that is newer](StoredToken::is_newer_than) is there, or a rejection
-    /// [took it along](StoredToken::falls_with).
+    /// Keeps the token until it expires, unless one [that is newer](StoredToken::is_newer_than) is there, a rejection
+    /// [took it along](StoredToken::falls_with), or the customer was [forgotten](Self::forget) since `epoch` was read, which was
+    /// before the token was requested.
     ///
     /// To put the same token again is fine: a call whose answer was lost can be repeated. The cache does not put a token that
     /// has expired; what the answer to that is stays open, and the token is not kept.
@@ -102,7 +107,26 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put>;
+
+    /// The epoch of the customer of this key, whatever the channel and the customer access token:
+    /// [`CustomerEpoch::default`] until the customer is forgotten for the first time.
+    ///
+    /// # Errors
+    /// Whatever kept it from knowing. The token that is then minted is not put.
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch>;
+
+    /// Removes every token of the customer of this key, whatever the channel and the customer access token, and gives the
+    /// customer another [`epoch`](Self::epoch): one that the customer did not have before. It is what a log-out does.
+    ///
+    /// Both happen in one step: a token whose request began before cannot be put afterwards. Rejections and leases stay. The
+    /// new epoch is kept for longer than any mint takes that may be under way; an hour is enough. When it is gone, puts of any
+    /// epoch are stored again.
+    ///
+    /// # Errors
+    /// Whatever kept it from forgetting the customer. The cache of the process that asked has forgotten them nevertheless.
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()>;
 
     /// Takes note that the token was refused where it was used. It is removed if it is there, and so is one that
     /// [falls with it](StoredToken::falls_with); one that does not, which is a newer one, stays.
@@ -152,8 +176,17 @@ impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
-        (**self).put_if_newer(key, token)
+        (**self).put_if_newer(key, token, epoch)
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        (**self).epoch(key)
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        (**self).forget(key)
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
@@ -382,6 +415,26 @@ pub enum Put {
     NewerIsThere,
     /// It was rejected, or [fell with](StoredToken::falls_with) one that was.
     Rejected,
+    /// The customer was forgotten after the token had been requested.
+    Forgotten,
+}
+
+/// Counts the log-outs of a customer in a store that is shared. See [`TokenStore::epoch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CustomerEpoch(u64);
+
+impl CustomerEpoch {
+    /// Takes a number: 0 for a customer who was not forgotten yet, and another one for each time that they are.
+    #[must_use]
+    pub const fn new(epoch: u64) -> Self {
+        Self(epoch)
+    }
+
+    /// The number itself.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// Who may mint for a key. An error of [`TokenStore::lease`] is the third answer.
@@ -662,7 +715,9 @@ mod tests {
         );
         let now = SystemTime::now();
         let token = StoredToken::new("hunter2", now + HOUR, now);
-        assert_eq!(store.put_if_newer(&key, &token).await.unwrap(), Put::Stored);
+        let epoch = store.epoch(&key).await.unwrap();
+        let put = store.put_if_newer(&key, &token, epoch).await;
+        assert_eq!(put.unwrap(), Put::Stored);
         assert_eq!(store.load(&key).await.unwrap(), Some(token.clone()));
         let Lease::Acquired(owner) = store.lease(&key, HOUR).await.unwrap() else {
             panic!("nobody has it");
@@ -672,6 +727,8 @@ mod tests {
         assert_ne!(store.lease(&key, HOUR).await.unwrap(), Lease::Held);
         store.reject(&key, &token).await.unwrap();
         assert_eq!(store.load(&key).await.unwrap(), None);
+        store.forget(&key).await.unwrap();
+        assert_ne!(store.epoch(&key).await.unwrap(), epoch);
         let secret = Secret::from("hunter2");
         assert_eq!(store.fingerprint(&secret), store.fingerprint(&secret));
     }

@@ -53,7 +53,8 @@ use futures_util::future::join_all;
 
 pub use self::cases::CASES;
 use super::{
-    Fingerprint, Lease, LeaseOwner, Put, StoreError, StoreFuture, StoreKey, StoredToken, TokenStore,
+    CustomerEpoch, Fingerprint, Lease, LeaseOwner, Put, StoreError, StoreFuture, StoreKey,
+    StoredToken, TokenStore,
 };
 use crate::{ChannelId, CustomerId, Error, Secret, StoreHash};
 
@@ -327,8 +328,35 @@ impl Run<'_> {
         token: &StoredToken,
         expected: Put,
     ) -> Checked {
-        let put = self.answer(step, store.put_if_newer(key, token).await)?;
+        let epoch = CustomerEpoch::default();
+        self.puts_of(epoch, step, store, key, token, expected).await
+    }
+
+    /// A put of a token whose request began in this epoch of the customer.
+    async fn puts_of(
+        &self,
+        epoch: CustomerEpoch,
+        step: &'static str,
+        store: &dyn TokenStore,
+        key: &StoreKey,
+        token: &StoredToken,
+        expected: Put,
+    ) -> Checked {
+        let put = self.answer(step, store.put_if_newer(key, token, epoch).await)?;
         self.same(step, expected, put)
+    }
+
+    async fn epoch(
+        &self,
+        step: &'static str,
+        store: &dyn TokenStore,
+        key: &StoreKey,
+    ) -> Result<CustomerEpoch, Violation> {
+        self.answer(step, store.epoch(key).await)
+    }
+
+    async fn forgets(&self, step: &'static str, store: &dyn TokenStore, key: &StoreKey) -> Checked {
+        self.answer(step, store.forget(key).await)
     }
 
     async fn loads(

@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    Fingerprint, Lease, LeaseOwner, Put, StoreError, StoreFuture, StoreKey, StoredToken, TokenStore,
+    CustomerEpoch, Fingerprint, Lease, LeaseOwner, Put, StoreError, StoreFuture, StoreKey,
+    StoredToken, TokenStore,
 };
 use crate::{Clock, Secret, clock::SystemClock};
 
@@ -41,7 +42,13 @@ struct State {
     tokens: Expiring<SystemTime, StoredToken>,
     rejections: Expiring<SystemTime, Rejection>,
     leases: Expiring<Instant, LeaseOwner>,
+    /// By the key of the customer alone.
+    epochs: Expiring<Instant, CustomerEpoch>,
+    last_epoch: u64,
 }
+
+/// How long a log-out is remembered: longer than a mint takes that began before.
+const EPOCHS_LAST: Duration = Duration::from_secs(60 * 60);
 
 /// What is remembered of the tokens of a key that were rejected.
 struct Rejection {
@@ -75,6 +82,8 @@ impl MemoryTokenStore {
                 tokens: Expiring::new(),
                 rejections: Expiring::new(),
                 leases: Expiring::new(),
+                epochs: Expiring::new(),
+                last_epoch: 0,
             }),
             capacity: entries.max(1),
             clock,
@@ -105,10 +114,14 @@ impl Shared {
         self.lock().tokens.get(key, now).cloned()
     }
 
-    fn put_if_newer(&self, key: &StoreKey, token: &StoredToken) -> Put {
-        let now = self.clock.now();
+    fn put_if_newer(&self, key: &StoreKey, token: &StoredToken, epoch: CustomerEpoch) -> Put {
+        let (now, instant) = (self.clock.now(), self.clock.instant());
         let text = self.hash(token.secret());
         let mut state = self.lock();
+        let current = state.epochs.get(&customer_of(key), instant);
+        if current.is_some_and(|current| *current != epoch) {
+            return Put::Forgotten;
+        }
         let rejection = state.rejections.get(key, now);
         if rejection
             .is_some_and(|rejection| rejection.text == text || token.falls_with(&rejection.bounds))
@@ -149,6 +162,26 @@ impl Shared {
         };
         state.rejections.make_room(key, now, self.capacity);
         state.rejections.insert(key, rejection, expires_at);
+    }
+
+    fn epoch(&self, key: &StoreKey) -> CustomerEpoch {
+        let now = self.clock.instant();
+        let state = self.lock();
+        let current = state.epochs.get(&customer_of(key), now);
+        current.copied().unwrap_or_default()
+    }
+
+    fn forget(&self, key: &StoreKey) {
+        let now = self.clock.instant();
+        let customer = customer_of(key);
+        let mut state = self.lock();
+        state.last_epoch += 1;
+        let epoch = CustomerEpoch::new(state.last_epoch);
+        state.epochs.make_room(&customer, now, self.capacity);
+        // A clock that cannot be added to ends the epoch at once, and that of a process does not.
+        let until = now.checked_add(EPOCHS_LAST).unwrap_or(now);
+        state.epochs.insert(&customer, epoch, until);
+        state.tokens.remove_all(|key| customer_of(key) == customer);
     }
 
     fn lease(&self, key: &StoreKey, length: Duration) -> Result<Lease, StoreError> {
@@ -192,8 +225,20 @@ impl TokenStore for MemoryTokenStore {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
-        Box::pin(async move { Ok(self.0.put_if_newer(key, token)) })
+        Box::pin(async move { Ok(self.0.put_if_newer(key, token, epoch)) })
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        Box::pin(async move { Ok(self.0.epoch(key)) })
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.0.forget(key);
+            Ok(())
+        })
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
@@ -226,10 +271,16 @@ impl fmt::Debug for MemoryTokenStore {
             .field("tokens", &state.tokens.len())
             .field("rejections", &state.rejections.len())
             .field("leases", &state.leases.len())
+            .field("epochs", &state.epochs.len())
             .field("capacity", &self.0.capacity)
             .field("clock", &self.0.clock)
             .finish_non_exhaustive()
     }
+}
+
+/// The key of the customer alone, without a channel and a customer access token.
+fn customer_of(key: &StoreKey) -> StoreKey {
+    StoreKey::new(key.store_hash.clone(), key.customer)
 }
 
 /// A map whose entries count until a moment each. What has expired stays until room is made, and is never given out.
@@ -283,6 +334,18 @@ impl<T: Copy + Ord, V> Expiring<T, V> {
     fn remove(&mut self, key: &StoreKey) {
         if let Some(Entry { moment, .. }) = self.entries.remove(key) {
             self.by_moment.remove(&moment);
+        }
+    }
+
+    fn remove_all(&mut self, is_meant: impl Fn(&StoreKey) -> bool) {
+        let meant: Vec<_> = self
+            .entries
+            .keys()
+            .filter(|key| is_meant(key))
+            .cloned()
+            .collect();
+        for key in meant {
+            self.remove(&key);
         }
     }
 
@@ -365,19 +428,44 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_lasts_an_hour_and_puts_of_any_are_stored_afterwards() {
+        let (clock, store) = manual(10);
+        store.0.forget(&key(1));
+        let epoch = store.0.epoch(&key(1));
+        assert_ne!(epoch, CustomerEpoch::default());
+        clock.pass(EPOCHS_LAST - SECOND);
+        assert_eq!(store.0.epoch(&key(1)), epoch);
+        let token = token("a", 9000, 1000);
+        let put = |epoch| store.0.put_if_newer(&key(1), &token, epoch);
+        assert_eq!(put(CustomerEpoch::default()), Put::Forgotten);
+        clock.pass(SECOND);
+        assert_eq!(store.0.epoch(&key(1)), CustomerEpoch::default());
+        assert_eq!(put(epoch), Put::Stored);
+        assert_eq!(put(CustomerEpoch::default()), Put::Stored);
+    }
+
+    #[test]
     fn what_expires_first_makes_room() {
         let (_, store) = manual(3);
         for (customer, expires_at) in [(1, 2000), (2, 1500), (3, 3000)] {
-            store
-                .0
-                .put_if_newer(&key(customer), &token("a", expires_at, 1000));
+            store.0.put_if_newer(
+                &key(customer),
+                &token("a", expires_at, 1000),
+                CustomerEpoch::default(),
+            );
         }
         // One that is there already needs no room.
-        store.0.put_if_newer(&key(1), &token("b", 2001, 1000));
+        store
+            .0
+            .put_if_newer(&key(1), &token("b", 2001, 1000), CustomerEpoch::default());
         assert_eq!(there(&store, 1..=4), [1, 2, 3]);
-        store.0.put_if_newer(&key(4), &token("a", 1200, 1000));
+        store
+            .0
+            .put_if_newer(&key(4), &token("a", 1200, 1000), CustomerEpoch::default());
         assert_eq!(there(&store, 1..=4), [1, 3, 4]);
-        store.0.put_if_newer(&key(2), &token("a", 1100, 1000));
+        store
+            .0
+            .put_if_newer(&key(2), &token("a", 1100, 1000), CustomerEpoch::default());
         assert_eq!(there(&store, 1..=4), [1, 2, 3]);
         assert_eq!(sizes(&store), (3, 0, 0));
     }
@@ -386,13 +474,17 @@ mod tests {
     fn what_has_expired_makes_room_before_anything_else() {
         let (clock, store) = manual(3);
         for (customer, expires_at) in [(1, 1010), (2, 1010), (3, 2000)] {
-            store
-                .0
-                .put_if_newer(&key(customer), &token("a", expires_at, 1000));
+            store.0.put_if_newer(
+                &key(customer),
+                &token("a", expires_at, 1000),
+                CustomerEpoch::default(),
+            );
         }
         clock.pass(SECOND * 10);
         assert_eq!(there(&store, 1..=4), [3]);
-        store.0.put_if_newer(&key(4), &token("a", 2000, 1000));
+        store
+            .0
+            .put_if_newer(&key(4), &token("a", 2000, 1000), CustomerEpoch::default());
         assert_eq!(there(&store, 1..=4), [3, 4]);
         assert_eq!(sizes(&store), (2, 0, 0));
     }
@@ -407,9 +499,11 @@ mod tests {
         }
         assert_eq!(sizes(&store), (0, 2, 0));
         let put = |customer| {
-            store
-                .0
-                .put_if_newer(&key(customer), &token("b", 1005, 1000))
+            store.0.put_if_newer(
+                &key(customer),
+                &token("b", 1005, 1000),
+                CustomerEpoch::default(),
+            )
         };
         assert_eq!(put(1), Put::Stored, "forgotten, being the first to go");
         assert_eq!((put(2), put(3)), (Put::Rejected, Put::Rejected));
@@ -427,9 +521,11 @@ mod tests {
         store.0.reject(&key(1), &token("a", 2000, 900));
         store.0.reject(&key(1), &token("b", 1500, 950));
         let put = |secret, expires_at, requested_at| {
-            store
-                .0
-                .put_if_newer(&key(1), &token(secret, expires_at, requested_at))
+            store.0.put_if_newer(
+                &key(1),
+                &token(secret, expires_at, requested_at),
+                CustomerEpoch::default(),
+            )
         };
         assert_eq!(put("a", 2000, 900), Put::Rejected);
         assert_eq!(put("b", 1500, 950), Put::Rejected);
@@ -473,9 +569,11 @@ mod tests {
     fn no_capacity_is_taken_for_one() {
         let (_, store) = manual(0);
         for customer in 1..=3 {
-            store
-                .0
-                .put_if_newer(&key(customer), &token("a", 2000, 1000));
+            store.0.put_if_newer(
+                &key(customer),
+                &token("a", 2000, 1000),
+                CustomerEpoch::default(),
+            );
             assert_eq!(there(&store, 1..=3), [customer]);
         }
     }
@@ -483,8 +581,12 @@ mod tests {
     #[test]
     fn a_token_that_has_expired_takes_no_room() {
         let (_, store) = manual(1);
-        store.0.put_if_newer(&key(1), &token("a", 2000, 900));
-        store.0.put_if_newer(&key(2), &token("a", 1000, 900));
+        store
+            .0
+            .put_if_newer(&key(1), &token("a", 2000, 900), CustomerEpoch::default());
+        store
+            .0
+            .put_if_newer(&key(2), &token("a", 1000, 900), CustomerEpoch::default());
         assert_eq!(there(&store, 1..=2), [1]);
     }
 
@@ -499,14 +601,17 @@ mod tests {
     #[test]
     fn debug_counts_and_names_nobody() {
         let (_, store) = manual(7);
-        store
-            .0
-            .put_if_newer(&key(424_242), &token("hunter2", 2000, 1000));
+        store.0.put_if_newer(
+            &key(424_242),
+            &token("hunter2", 2000, 1000),
+            CustomerEpoch::default(),
+        );
         store.0.reject(&key(424_242), &token("hunter3", 2000, 900));
         store.0.lease(&key(424_242), SECOND).unwrap();
+        store.0.forget(&key(424_243));
         let shown = format!("{store:?}");
         assert!(
-            shown.contains("tokens: 1, rejections: 1, leases: 1, capacity: 7"),
+            shown.contains("tokens: 1, rejections: 1, leases: 1, epochs: 1, capacity: 7"),
             "{shown}"
         );
         assert!(
@@ -532,7 +637,9 @@ mod tests {
                             let expires_at =
                                 now + SECOND * 600 + SECOND * u32::try_from(thread).unwrap();
                             let token = StoredToken::new(thread.to_string(), expires_at, now);
-                            store.0.put_if_newer(&key(round), &token);
+                            store
+                                .0
+                                .put_if_newer(&key(round), &token, CustomerEpoch::default());
                             match lease {
                                 Lease::Acquired(owner) => Some(owner),
                                 Lease::Held => None,
@@ -572,12 +679,13 @@ mod tests {
             match random.u8(..6) {
                 0 | 1 => {
                     let before = store.0.load(&key);
-                    let put = store.0.put_if_newer(&key, &token);
+                    let put = store.0.put_if_newer(&key, &token, CustomerEpoch::default());
                     let after = store.0.load(&key);
                     match put {
                         Put::Stored if token.is_expired_at(at(now)) => {}
                         Put::Stored => assert_eq!(after, Some(token)),
                         Put::NewerIsThere | Put::Rejected => assert_eq!(after, before),
+                        Put::Forgotten => panic!("no customer was forgotten"),
                     }
                 }
                 2 => {
@@ -585,7 +693,10 @@ mod tests {
                     let left = store.0.load(&key);
                     assert!(left.is_none_or(|left| !left.falls_with(&token)));
                     if !token.is_expired_at(at(now)) {
-                        assert_eq!(store.0.put_if_newer(&key, &token), Put::Rejected);
+                        assert_eq!(
+                            store.0.put_if_newer(&key, &token, CustomerEpoch::default()),
+                            Put::Rejected
+                        );
                     }
                 }
                 3 => {

@@ -45,6 +45,12 @@ cases! {
     no_two_leases_have_the_same_owner,
     what_is_not_there_can_be_given_back,
     tokens_and_leases_do_not_touch_each_other,
+    a_forgotten_customer_has_no_token_left,
+    what_was_requested_before_a_customer_was_forgotten_is_not_stored,
+    what_is_requested_after_a_customer_was_forgotten_is_stored,
+    a_customer_can_be_forgotten_again,
+    to_forget_a_customer_concerns_no_other,
+    to_forget_a_customer_leaves_rejections_and_leases,
     of_many_who_ask_at_once_one_gets_the_lease,
     of_many_that_are_put_at_once_the_newest_stays,
     a_token_that_is_put_and_rejected_at_once_does_not_stay,
@@ -256,7 +262,12 @@ async fn the_same_token_can_be_put_again(run: &Run<'_>) -> Checked {
 async fn a_token_that_has_expired_is_not_loaded(run: &Run<'_>) -> Checked {
     let key = run.key()?;
     let expired = StoredToken::new("a token", run.start, run.start);
-    run.answer("a put", run.one.put_if_newer(&key, &expired).await)?;
+    run.answer(
+        "a put",
+        run.one
+            .put_if_newer(&key, &expired, CustomerEpoch::default())
+            .await,
+    )?;
     run.loads(
         "the load of a token that was put after its time",
         run.other,
@@ -269,7 +280,9 @@ async fn a_token_that_has_expired_is_not_loaded(run: &Run<'_>) -> Checked {
         .await?;
     run.answer(
         "the put of an expired token",
-        run.one.put_if_newer(&key, &expired).await,
+        run.one
+            .put_if_newer(&key, &expired, CustomerEpoch::default())
+            .await,
     )?;
     run.loads(
         "the load after an expired token was put",
@@ -283,7 +296,12 @@ async fn a_token_that_has_expired_is_not_loaded(run: &Run<'_>) -> Checked {
 async fn a_token_expires_by_itself(run: &Run<'_>) -> Checked {
     let (key, token) = (run.key()?, run.short_lived("a token"));
     // On a slow machine it may have expired on its way: so nothing is asked of it while it lives.
-    run.answer("a put", run.one.put_if_newer(&key, &token).await)?;
+    run.answer(
+        "a put",
+        run.one
+            .put_if_newer(&key, &token, CustomerEpoch::default())
+            .await,
+    )?;
     run.outlive_a_moment().await;
     for store in [run.other, run.one] {
         run.loads("the load after its time", store, &key, None)
@@ -300,7 +318,9 @@ async fn a_newer_token_brings_its_own_expiry(run: &Run<'_>) -> Checked {
     );
     run.answer(
         "the put of the first",
-        run.one.put_if_newer(&key, &first).await,
+        run.one
+            .put_if_newer(&key, &first, CustomerEpoch::default())
+            .await,
     )?;
     run.puts("the put of the second", run.one, &key, &second, Put::Stored)
         .await?;
@@ -762,12 +782,12 @@ async fn of_many_that_are_put_at_once_the_newest_stays(run: &Run<'_>) -> Checked
     let put = tokens
         .iter()
         .zip([run.one, run.other].into_iter().cycle())
-        .map(|(token, store)| store.put_if_newer(&key, token));
+        .map(|(token, store)| store.put_if_newer(&key, token, CustomerEpoch::default()));
     for (put, token) in join_all(put).await.into_iter().zip(&tokens) {
         match run.answer(STEP, put)? {
             Put::Stored => {}
             Put::NewerIsThere if *token != newest => {}
-            put @ (Put::NewerIsThere | Put::Rejected) => {
+            put @ (Put::NewerIsThere | Put::Rejected | Put::Forgotten) => {
                 return Err(run.violation(
                     STEP,
                     "Stored or, of an older one, NewerIsThere",
@@ -788,7 +808,10 @@ async fn a_token_that_is_put_and_rejected_at_once_does_not_stay(run: &Run<'_>) -
     for customer in 1..=8 {
         let key = run.key_of("contract", customer)?;
         let put = async {
-            let put = run.one.put_if_newer(&key, &token).await;
+            let put = run
+                .one
+                .put_if_newer(&key, &token, CustomerEpoch::default())
+                .await;
             run.answer("a put", put).map(drop)
         };
         let reject = run.rejects("a reject", run.other, &key, &token);
@@ -886,4 +909,133 @@ async fn a_fingerprint_is_neither_the_token_nor_a_hash_without_a_key(run: &Run<'
         )?;
     }
     Ok(())
+}
+
+/// Keys of one customer that differ in everything else, and one of another customer and of another store each.
+fn keys_of_a_customer(run: &Run<'_>) -> Result<(Vec<StoreKey>, [StoreKey; 2]), Violation> {
+    let (key, cat) = (run.key()?, Fingerprint::new(1));
+    let channel = run.channel(1)?;
+    let own = vec![
+        key.clone(),
+        key.clone().in_channel(channel),
+        key.clone().with_customer_access_token(cat),
+        key.in_channel(channel).with_customer_access_token(cat),
+    ];
+    let others = [run.key_of("contract", 43)?, run.key_of("another", 42)?];
+    Ok((own, others))
+}
+
+async fn a_forgotten_customer_has_no_token_left(run: &Run<'_>) -> Checked {
+    let (own, others) = keys_of_a_customer(run)?;
+    let token = run.token("a token", 0, 0);
+    for key in own.iter().chain(&others) {
+        run.puts("a put", run.one, key, &token, Put::Stored).await?;
+    }
+    run.forgets("a forget", run.other, &run.key()?).await?;
+    for key in &own {
+        run.loads("a load after the forget", run.one, key, None)
+            .await?;
+    }
+    for key in &others {
+        run.loads("a load of another customer", run.one, key, Some(&token))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn what_was_requested_before_a_customer_was_forgotten_is_not_stored(
+    run: &Run<'_>,
+) -> Checked {
+    let (own, _) = keys_of_a_customer(run)?;
+    let token = run.token("a token", 10, 10);
+    for (round, forgotten) in own.iter().enumerate() {
+        for key in &own {
+            let epoch = run.epoch("an epoch before", run.one, key).await?;
+            if round > 0 && epoch == CustomerEpoch::default() {
+                return Err(run.violation("an epoch before", "that of an earlier forget", "none"));
+            }
+            run.forgets("a forget", run.other, forgotten).await?;
+            run.puts_of(epoch, "a put", run.one, key, &token, Put::Forgotten)
+                .await?;
+            run.loads("a load after the put", run.other, key, None)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn what_is_requested_after_a_customer_was_forgotten_is_stored(run: &Run<'_>) -> Checked {
+    let (own, _) = keys_of_a_customer(run)?;
+    run.forgets("a forget", run.one, &run.key()?).await?;
+    for key in &own {
+        let epoch = run.epoch("an epoch after", run.other, key).await?;
+        let token = run.token("a token", 0, 0);
+        run.puts_of(epoch, "a put", run.other, key, &token, Put::Stored)
+            .await?;
+        run.loads("a load after the put", run.one, key, Some(&token))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn a_customer_can_be_forgotten_again(run: &Run<'_>) -> Checked {
+    let key = run.key()?;
+    let mut seen = vec![run.epoch("the first epoch", run.one, &key).await?];
+    for store in [run.one, run.other, run.one] {
+        run.forgets("a forget", store, &key).await?;
+        let epoch = run.epoch("an epoch after", run.other, &key).await?;
+        run.same("an epoch of the other process", epoch, {
+            run.epoch("an epoch after", run.one, &key).await?
+        })?;
+        if seen.contains(&epoch) {
+            return Err(run.violation("an epoch after", "another one", "one from before"));
+        }
+        seen.push(epoch);
+    }
+    Ok(())
+}
+
+async fn to_forget_a_customer_concerns_no_other(run: &Run<'_>) -> Checked {
+    let (_, others) = keys_of_a_customer(run)?;
+    run.forgets("a forget", run.one, &run.key()?).await?;
+    for key in &others {
+        let token = run.token("a token", 0, 0);
+        let epoch = run
+            .epoch("an epoch of another customer", run.one, key)
+            .await?;
+        run.same(
+            "an epoch of another customer",
+            CustomerEpoch::default(),
+            epoch,
+        )?;
+        run.puts(
+            "a put of another customer",
+            run.one,
+            key,
+            &token,
+            Put::Stored,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn to_forget_a_customer_leaves_rejections_and_leases(run: &Run<'_>) -> Checked {
+    let (key, token) = (run.key()?, run.token("a token", 0, 0));
+    run.rejects("a reject", run.one, &key, &token).await?;
+    let owner = run.acquires("a lease", run.one, &key, HOUR).await?;
+    run.forgets("a forget", run.one, &key).await?;
+    let lease = run.answer("a lease after", run.other.lease(&key, HOUR).await)?;
+    run.same("a lease after the forget", Lease::Held, lease)?;
+    run.answer("a release", run.one.release(&key, owner).await)?;
+    let epoch = run.epoch("an epoch after", run.one, &key).await?;
+    run.puts_of(
+        epoch,
+        "a put of a rejected token",
+        run.one,
+        &key,
+        &token,
+        Put::Rejected,
+    )
+    .await
 }
