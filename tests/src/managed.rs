@@ -18,8 +18,8 @@ use bigcommerce_b2b_auth::{
 use bigcommerce_b2b_auth_sandbox::{
     Assumptions, CannedReply, Customer, Operation, RateLimit, Sandbox, Store,
 };
-use http::StatusCode;
-use serde_json::json;
+use http::{HeaderName, StatusCode};
+use serde_json::{Value, json};
 
 use crate::{InProcess, PausedClock};
 
@@ -282,11 +282,59 @@ impl Managed {
 
     /// The next mint gives this token.
     pub fn next_token_is(&self, token: &str) {
-        let reply = CannedReply::json(
-            StatusCode::OK,
-            &json!({"code": 200, "data": {"token": [token]}, "meta": {"message": "SUCCESS"}}),
-        );
-        self.sandbox.respond_next(Operation::Mint, reply);
+        self.next_token_of(Operation::Mint, token, &[]);
+    }
+
+    /// The next response to this operation gives this token, with these headers in place of the usual ones.
+    ///
+    /// # Panics
+    /// When a header cannot be sent.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test without its fixture ends with a panic"
+    )]
+    pub fn next_token_of(
+        &self,
+        operation: Operation,
+        token: &str,
+        headers: &[(&'static str, &str)],
+    ) {
+        let data = match operation {
+            Operation::Mint => json!({"token": [token]}),
+            Operation::CreateServerToken => json!([{"name": "test", "token": token}]),
+            Operation::ListServerTokens => json!([{"id": 7, "token": token}]),
+            _ => json!({"token": token}),
+        };
+        let body = json!({"code": 200, "data": data, "meta": {"message": "SUCCESS"}});
+        let mut response = CannedReply::json(StatusCode::OK, &body);
+        for (name, value) in headers {
+            let value = value.parse().expect("a header can carry it");
+            response = response.header(HeaderName::from_static(name), value);
+        }
+        self.sandbox.respond_next(operation, response);
+    }
+
+    /// A token of the customer as the service would sign it, with this claim `exp` or none.
+    #[must_use]
+    pub fn token_with_expiry(&self, customer: u64, exp: Option<Value>) -> String {
+        let mut claims = json!({"bc_customer_id": customer, "store_hash": STORE_HASH});
+        if let (Some(claims), Some(exp)) = (claims.as_object_mut(), exp) {
+            claims.insert("exp".to_owned(), exp);
+        }
+        self.sandbox.sign(&claims)
+    }
+
+    /// The service's clock, so many seconds from now, as a claim states it.
+    #[must_use]
+    pub fn in_seconds(&self, seconds: i64) -> i64 {
+        let now = self
+            .clock
+            .true_time()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(now.as_secs())
+            .unwrap_or_default()
+            .saturating_add(seconds)
     }
 
     /// A token as the service would sign it, that is over so long after now.
@@ -308,6 +356,12 @@ impl Managed {
     pub async fn settle(&self) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// A time as the header `Date` states it.
+#[must_use]
+pub fn http_date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
 }
 
 /// A customer by number.

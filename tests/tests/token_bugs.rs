@@ -18,10 +18,11 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    Answer, BudgetLimit, Capacity, Client, Clock, ClockReading, CustomerEpoch, ErrorKind,
-    Fingerprint, Invalidation, Jitter, Judgement, Lease, LeaseOwner, MemoryTokenStore, Put,
-    ResponseJudge, ResponseView, RetryPolicy, Secret, Sleep, StoreAccess, StoreError, StoreFuture,
-    StoreHash, StoreKey, StoredToken, StorefrontTokens, TokenRequest, TokenStore,
+    Answer, BudgetLimit, Capacity, ChannelId, Client, Clock, ClockReading, CustomerEpoch, Error,
+    ErrorKind, Fingerprint, Invalidation, Jitter, Judgement, Lease, LeaseOwner, ManagedToken,
+    MemoryTokenStore, Put, ResponseJudge, ResponseView, RetryPolicy, Secret, Sleep, Snapshot,
+    SnapshotKey, SnapshotProblem, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey,
+    StoredToken, StorefrontToken, StorefrontTokens, TokenRequest, TokenStore,
     transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -32,7 +33,7 @@ use http::StatusCode;
 use serde_json::json;
 use tests::{
     InProcess, PausedClock,
-    managed::{Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer},
+    managed::{Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer, http_date},
 };
 use tokio::{runtime, sync::Notify};
 use tracing_subscriber::{
@@ -570,7 +571,7 @@ async fn bug_10_the_wall_clock_alone_or_the_monotonic_clock_alone_decides() {
     // A machine that slept: its monotonic clock stood still, the wall clock went on.
     let managed = Managed::new(Wanted::default());
     let first = secret(&managed, 1).await;
-    managed.clock.jump(24 * 3600);
+    managed.clock.jump(24 * 3600 - 30);
     tokio::time::sleep(SECOND).await;
     assert_ne!(secret(&managed, 1).await, first);
 
@@ -620,8 +621,9 @@ async fn bug_12_maps_that_grow_for_each_flight_and_each_failure() {
     let metrics = managed.tokens.metrics();
     assert_eq!((metrics.fetches_under_way, metrics.entries), (0, 0));
     assert!(metrics.failures <= 11_000, "{metrics:?}");
-    // Tokens of as many customers, all of them refused.
+    // Tokens of as many customers, all of them refused. The token names no customer.
     let jwt = managed.sandbox.session_jwt(STORE_HASH, 1).unwrap();
+    managed.next_token_of(Operation::Exchange, "opaque", &[]);
     let token = managed
         .client
         .exchange_session_jwt(jwt)
@@ -1614,4 +1616,332 @@ async fn bug_31_a_late_response_does_not_bring_back_a_customer_who_logged_out() 
     assert_eq!(error.kind(), ErrorKind::Forgotten);
     assert_eq!(managed.mints(), 1);
     assert!(managed.tokens.get_cached(customer(1)).is_none());
+}
+
+/// A store of the fleet that keeps what it is given, by the true time.
+fn backend(managed: &Managed) -> Arc<MemoryTokenStore> {
+    Arc::new(MemoryTokenStore::with_clock(
+        100,
+        Arc::clone(&managed.clock) as Arc<dyn Clock>,
+    ))
+}
+
+/// A token of customer 1 by an exchange.
+async fn exchange(managed: &Managed) -> Result<StorefrontToken, Error> {
+    let exchange = managed.client.exchange_session_jwt("a session JWT");
+    Ok(exchange.send().await?.into_value())
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_20_the_date_of_a_cached_response_lengthens_a_life() {
+    let hour = 60 * MINUTE;
+    // A response that a cache kept for 20 hours, with a token of one hour.
+    for marker in [
+        ("age", "72000"),
+        ("x-cache", "Hit from cloudfront"),
+        ("cf-cache-status", "HIT"),
+    ] {
+        let managed = Managed::new(Wanted::default());
+        for _ in 0..4 {
+            let token = managed.token_that_lasts(1, hour);
+            let date = http_date(managed.clock.true_time() - 20 * hour);
+            managed.next_token_of(Operation::Exchange, &token, &[("date", &date), marker]);
+            let token = exchange(&managed).await.unwrap();
+            let token = managed.tokens.put(customer(1), &token).unwrap();
+            let now = managed.clock.true_time();
+            assert!(token.remaining(now) <= hour, "{marker:?}");
+        }
+        tokio::time::sleep(hour).await;
+        assert!(managed.tokens.get_cached(customer(1)).is_none());
+    }
+    // Where the response does not say that it was cached: one or two are not believed, and three in a row for five minutes.
+    let managed = Managed::new(Wanted::default());
+    for (number, longest) in [(1, hour), (2, hour), (3, hour + 5 * MINUTE)] {
+        let token = managed.token_that_lasts(1, hour);
+        let date = http_date(managed.clock.true_time() - 20 * hour);
+        managed.next_token_of(Operation::Exchange, &token, &[("date", &date)]);
+        let token = exchange(&managed).await.unwrap();
+        let token = managed.tokens.put(customer(1), &token).unwrap();
+        let remaining = token.remaining(managed.clock.true_time());
+        assert!(remaining <= longest, "{number}: {remaining:?}");
+        assert!(remaining > longest - MINUTE, "{number}: {remaining:?}");
+    }
+    // A `Date` that shortens acts at once.
+    let token = managed.token_that_lasts(1, hour);
+    let date = http_date(managed.clock.true_time() + hour / 2);
+    managed.next_token_of(Operation::Exchange, &token, &[("date", &date)]);
+    let token = exchange(&managed).await.unwrap();
+    let token = managed.tokens.put(customer(1), &token).unwrap();
+    assert!(token.remaining(managed.clock.true_time()) <= hour / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_21_a_token_of_the_wrong_identity_is_minted_and_kept() {
+    let before = Managed::new(Wanted::default());
+    let store = backend(&before);
+    let wanted = Wanted {
+        shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
+        retries: true,
+        ..Wanted::default()
+    };
+    let managed = before.another(wanted);
+    let exp = managed.in_seconds(24 * 3600);
+    for (id, claims) in [
+        (1, serde_json::json!({"bc_customer_id": 700_007})),
+        (2, serde_json::json!({"bc_customer_id": "700007"})),
+        (3, serde_json::json!({"customer": {"id": 700_007}})),
+        (
+            4,
+            serde_json::json!({"bc_customer_id": 4, "store_hash": "foreign7"}),
+        ),
+    ] {
+        let mut claims = claims;
+        claims["exp"] = exp.into();
+        let token = managed.sandbox.sign(&claims);
+        let asked = managed.mints();
+        managed.next_token_is(&token);
+        // All who wait get the error, and it is not tried again.
+        let (one, other) = tokio::join!(
+            managed.tokens.get(customer(id)),
+            managed.tokens.get(customer(id))
+        );
+        for error in [one.unwrap_err(), other.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::TokenMismatch);
+            assert!(error.may_have_been_applied());
+            let shown = format!("{error} {error:?}");
+            for hidden in [token.as_str(), "700007", "foreign7"] {
+                assert!(!shown.contains(hidden), "{shown}");
+            }
+        }
+        assert!(managed.tokens.get_cached(customer(id)).is_none());
+        assert_eq!(store.load(&shared_key(id)).await.unwrap(), None);
+        // It is that customer's failure, for half a minute at least, and nobody else's.
+        tokio::time::sleep(29 * SECOND).await;
+        let error = managed.tokens.get(customer(id)).await.unwrap_err();
+        assert!(error.remembered_for().is_some());
+        assert_eq!(managed.mints(), asked + 1);
+        managed.tokens.get(customer(9)).await.unwrap();
+        tokio::time::sleep(31 * SECOND).await;
+        managed.tokens.get(customer(id)).await.unwrap();
+    }
+    let metrics = managed.tokens.metrics();
+    assert_eq!((metrics.entries, metrics.fetches_failed), (5, 4));
+
+    // The direct mint, in the same way.
+    managed.next_token_is(&managed.token_that_lasts(2, DAY));
+    let mint = managed.client.mint_storefront_token(customer(1));
+    let error = mint.send().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_retryable()),
+        (ErrorKind::TokenMismatch, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_21_a_token_of_the_wrong_identity_is_put_or_comes_out_of_the_shared_store() {
+    let before = Managed::new(Wanted::default());
+    let store = backend(&before);
+    let managed = before.another(Wanted {
+        shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
+        ..Wanted::default()
+    });
+    let of_two = managed.token_that_lasts(2, DAY);
+    managed.next_token_of(Operation::Exchange, &of_two, &[]);
+    let token = exchange(&managed).await.unwrap();
+    let error = managed.tokens.put(customer(1), &token).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TokenMismatch);
+    assert!(!format!("{error:?}").contains(&of_two));
+    managed.settle().await;
+    assert_eq!(store.load(&shared_key(1)).await.unwrap(), None);
+    assert_eq!(managed.tokens.metrics().entries, 0);
+    managed.tokens.put(customer(2), &token).unwrap();
+
+    // What another process put under the wrong customer is a miss, and is counted once for the fetch.
+    let now = managed.clock.true_time();
+    let stored = StoredToken::new(of_two, now + DAY, now);
+    store
+        .put_if_newer(&shared_key(3), &stored, CustomerEpoch::default())
+        .await
+        .unwrap();
+    let token = managed.tokens.get(customer(3)).await.unwrap();
+    assert_eq!(token.claims().unwrap().customer_id, Some(3));
+    let metrics = managed.tokens.metrics();
+    assert_eq!(
+        (
+            metrics.backend_tokens_unusable,
+            metrics.from_shared_store,
+            metrics.mints
+        ),
+        (1, 0, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_24_no_expiry_or_an_expiry_of_zero_is_taken_for_ever() {
+    let managed = Managed::new(Wanted::default());
+    let remaining = |token: &ManagedToken| token.remaining(managed.clock.true_time());
+    // What cannot be read is the documented day.
+    for (id, exp) in [
+        (1, None),
+        (2, Some(serde_json::json!({"at": 5}))),
+        (3, Some(serde_json::json!(null))),
+        (4, Some(serde_json::json!(managed.in_seconds(3600) * 1000))),
+    ] {
+        managed.next_token_is(&managed.token_with_expiry(id, exp.clone()));
+        let token = managed.tokens.get(customer(id)).await.unwrap();
+        assert!(remaining(&token) <= DAY, "{exp:?}");
+        assert!(remaining(&token) > DAY - MINUTE, "{exp:?}");
+    }
+    // 0, negative and past: a dead token is an error, and not valid for a day.
+    for (id, exp) in [(5, 0), (6, -1), (7, managed.in_seconds(-1))] {
+        managed.next_token_is(&managed.token_with_expiry(id, Some(exp.into())));
+        let error = managed.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedReply, "{exp}");
+        assert!(managed.tokens.get_cached(customer(id)).is_none());
+    }
+    // And one of a hundred years is of a day.
+    let exp = managed.in_seconds(100 * 365 * 24 * 3600);
+    managed.next_token_is(&managed.token_with_expiry(8, Some(exp.into())));
+    let token = managed.tokens.get(customer(8)).await.unwrap();
+    assert!(remaining(&token) <= DAY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_26_a_token_outlives_a_clock_that_is_set_back_while_the_process_runs() {
+    const A_DAY: i64 = 24 * 3600;
+    // After the token came.
+    let managed = Managed::new(Wanted::default());
+    let first = secret(&managed, 1).await;
+    managed.clock.jump(-A_DAY);
+    tokio::time::sleep(DAY - MINUTE).await;
+    managed.sandbox.begin_outage(DOWN);
+    assert_eq!(secret(&managed, 1).await, first);
+    tokio::time::sleep(30 * SECOND).await;
+    assert!(managed.tokens.get(customer(1)).await.is_err());
+
+    // While it was requested.
+    let managed = Managed::new(Wanted::default());
+    managed.way.takes(10 * SECOND);
+    let mut get = pin!(managed.tokens.get(customer(1)));
+    assert!(poll(get.as_mut()).await.is_pending());
+    tokio::time::sleep(SECOND).await;
+    managed.clock.jump(-A_DAY);
+    get.await.unwrap();
+    tokio::time::sleep(DAY - 11 * SECOND).await;
+    assert!(managed.tokens.get_cached(customer(1)).is_none());
+
+    // Before it was requested: the service's clock ends it, also where the response does not tell that clock.
+    let managed = Managed::new(Wanted::default());
+    secret(&managed, 2).await;
+    managed.clock.jump(-A_DAY);
+    secret(&managed, 3).await;
+    let token = managed.token_that_lasts(1, 60 * MINUTE);
+    let cached = http_date(managed.clock.true_time());
+    managed.next_token_of(
+        Operation::Exchange,
+        &token,
+        &[("date", &cached), ("age", "1")],
+    );
+    let token = exchange(&managed).await.unwrap();
+    managed.tokens.put(customer(1), &token).unwrap();
+    tokio::time::sleep(60 * MINUTE).await;
+    assert!(managed.tokens.get_cached(customer(1)).is_none());
+
+    // Between an exchange and its `put`: how old the token is cannot be told any more.
+    let managed = Managed::new(Wanted::default());
+    managed.next_token_of(Operation::Exchange, "opaque", &[]);
+    let token = exchange(&managed).await.unwrap();
+    managed.clock.jump(-A_DAY);
+    let error = managed.tokens.put(customer(1), &token).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("clock was set back"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_26_a_token_of_the_shared_store_outlives_a_clock_that_is_set_back() {
+    let before = Managed::new(Wanted::default());
+    let store = backend(&before);
+    let wanted = Wanted {
+        shared_store: Some(Arc::clone(&store) as Arc<dyn TokenStore>),
+        ..Wanted::default()
+    };
+    let one = before.another(wanted.clone());
+    let first = secret(&one, 1).await;
+    one.settle().await;
+    one.clock.jump(-24 * 3600);
+    // It was requested in the future, so its age is unknown. Another one is minted.
+    let other = one.another(wanted.clone());
+    assert_ne!(secret(&other, 1).await, first);
+    assert_eq!(other.tokens.metrics().backend_tokens_unusable, 1);
+
+    // Where its time of request seems to have come: 25 hours after the mint, by a clock that is a day behind. What is known of the
+    // service's clock ends it.
+    let other = one.another(wanted);
+    secret(&other, 2).await;
+    tokio::time::sleep(DAY + 60 * MINUTE).await;
+    let stale = StoredToken::new(
+        first.clone(),
+        other.clock.now() + 23 * 60 * MINUTE,
+        other.clock.now() - 60 * MINUTE,
+    );
+    store
+        .put_if_newer(&shared_key(1), &stale, CustomerEpoch::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        store.load(&shared_key(1)).await.unwrap(),
+        Some(stale),
+        "the store knows no better"
+    );
+    assert_ne!(secret(&other, 1).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_26_a_snapshot_outlives_a_clock_that_is_set_back_between_two_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.snapshot");
+    let wanted = || Wanted {
+        snapshot: Some(Snapshot::new(&path, SnapshotKey::from([1; 32]))),
+        ..Wanted::default()
+    };
+    let before = Managed::new(wanted());
+    before.tokens.restore().await;
+    let first = secret(&before, 1).await;
+    before.tokens.shutdown().await;
+    before.settle().await;
+    before.clock.jump(-24 * 3600);
+    let after = before.another(wanted());
+    let report = after.tokens.restore().await;
+    assert_eq!(
+        (report.restored, report.problem),
+        (0, Some(SnapshotProblem::FromTheFuture))
+    );
+    assert_ne!(secret(&after, 1).await, first);
+    // The next snapshot is one of the clock as it is now.
+    after.tokens.shutdown().await;
+    let third = before.another(wanted());
+    assert_eq!(third.tokens.restore().await.restored, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_29_an_expiry_as_text_or_as_a_float_fails_the_login() {
+    let managed = Managed::new(Wanted::default());
+    let exp = managed.in_seconds(3600);
+    for exp in [
+        serde_json::json!(exp),
+        serde_json::json!(exp.to_string()),
+        serde_json::json!(format!(" {exp}.0 ")),
+        serde_json::from_str(&format!("{exp}.5")).unwrap(),
+    ] {
+        let token = managed.token_with_expiry(1, Some(exp.clone()));
+        managed.next_token_of(Operation::Login, &token, &[]);
+        let login = managed.client.log_in_storefront_user();
+        let login = login.email("a@example.com").password("a password");
+        let login = login.name("test").channel(ChannelId::DEFAULT);
+        let token = login.send().await.unwrap();
+        let token = managed.tokens.put(customer(1), &token).unwrap();
+        let remaining = token.remaining(managed.clock.true_time());
+        assert!(remaining <= 60 * MINUTE, "{exp}: {remaining:?}");
+        assert!(remaining > 59 * MINUTE, "{exp}: {remaining:?}");
+    }
 }

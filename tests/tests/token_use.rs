@@ -85,6 +85,7 @@ async fn the_clients_default_channel_is_that_of_its_tokens() {
             StoreAccess::new(tests::managed::STORE_HASH, tests::managed::ACCESS_TOKEN).unwrap(),
         )
         .transport(InProcess::new(&managed.sandbox))
+        .clock(Arc::clone(&managed.clock) as Arc<dyn Clock>)
         .default_channel(ChannelId::new(2).unwrap())
         .build()
         .unwrap();

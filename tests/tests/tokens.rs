@@ -653,15 +653,15 @@ fn renewal() -> Vec<Scenario> {
             2,
         ),
         scenario(
-            "a life of a month is renewed after most of it",
+            "a token that claims a month is renewed like one of the documented day",
             [
                 Lasts(30 * 24 * HOUR),
                 New(1),
-                Pass(23 * 24 * HOUR),
+                Pass(SOFT - 10),
                 Same(1),
                 Settle,
                 Same(1),
-                Pass(25 * HOUR),
+                Pass(9),
                 Same(1),
                 Settle,
                 New(1),
@@ -1226,7 +1226,7 @@ fn put() -> Vec<Scenario> {
         ),
         scenario(
             "an expired one is not taken",
-            [PutFails(1, 0, ErrorKind::InvalidInput), NotCached(1)],
+            [PutFails(1, 1, ErrorKind::InvalidInput), NotCached(1)],
             0,
         ),
         scenario(
@@ -1267,7 +1267,7 @@ fn clocks() -> Vec<Scenario> {
         ),
         scenario(
             "a wall clock that is set forward ends a token",
-            [New(1), Pass(1), Jump(86_400), New(1)],
+            [New(1), Pass(1), Jump(86_370), New(1)],
             2,
         ),
         scenario(
@@ -1297,16 +1297,33 @@ fn clocks() -> Vec<Scenario> {
             2,
         ),
         scenario(
-            "a wall clock that is half a day ahead makes no difference",
+            "a wall clock that is half a day ahead costs renewals: tokens are renewed after most of twelve hours",
             [
                 Jump(43_200),
                 New(1),
-                Pass(SOFT - 10),
+                Pass(9 * HOUR),
+                Same(1),
+                Pass(40 * MINUTE),
                 Same(1),
                 Settle,
-                Same(1),
+                New(1),
             ],
-            1,
+            2,
+        ),
+        scenario(
+            "a wall clock that is two days ahead leaves five minutes, once three responses agree on it",
+            [
+                Jump(2 * 86_400),
+                Fails(1, ErrorKind::UnexpectedReply),
+                Fails(2, ErrorKind::UnexpectedReply),
+                New(3),
+                Pass(230),
+                Same(3),
+                Asked(3),
+                Pass(71),
+                New(3),
+            ],
+            4,
         ),
         scenario(
             "a service whose clock is behind gives tokens that are not over",

@@ -93,13 +93,17 @@ impl Attempt<'_> {
         };
         let (status, headers) = head.unwrap_or_default();
         let secrets = self.secrets();
-        let meta = ReplyMeta::read(
+        let mut meta = ReplyMeta::read(
             status.as_u16(),
             &headers,
             self.number,
             requested_at,
             &secrets,
         );
+        meta.skew = self
+            .shared
+            .service_clock
+            .observe(requested_at, meta.live_date());
         self.classify(status, &headers, body, meta)
     }
 

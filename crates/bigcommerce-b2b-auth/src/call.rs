@@ -211,8 +211,8 @@ impl Call {
     fn malformed(&self, malformed: Malformed) -> Error {
         self.shared.suspect_connection();
         self.error(
-            ErrorKind::UnexpectedReply,
-            format!("the service reported success, but {}", malformed.0),
+            malformed.kind,
+            format!("the service reported success, but {}", malformed.what),
         )
         .with_effort(self.attempts(), self.elapsed())
         .maybe_applied(true)

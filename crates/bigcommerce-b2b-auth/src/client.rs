@@ -21,6 +21,7 @@ use crate::{
     clock::SystemClock,
     options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
     retry::{RandomJitter, RetryTokens},
+    service_clock::ServiceClock,
     transport::{HttpSettings, HttpTransport},
     watch::Observer,
 };
@@ -94,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) record_customer_id: bool,
     /// Whether the last call ended with a response that may be the fault of its connection.
     is_connection_suspect: AtomicBool,
+    /// One service, one clock.
+    pub(crate) service_clock: ServiceClock,
     options: Settled,
     /// The longest wait after a 429 that is honoured.
     pub(crate) longest_retry_after: Duration,
@@ -251,6 +254,7 @@ impl<C: Credentials> Client<C> {
             observer,
             record_customer_id,
             is_connection_suspect: AtomicBool::new(false),
+            service_clock: ServiceClock::default(),
             options: Settled {
                 retry,
                 deadline,
@@ -339,6 +343,12 @@ impl<C: Credentials> Client<C> {
     /// What the client reads the time by.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
+    }
+
+    /// By how much the service's clock was seen to differ from this machine's.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn skew(&self) -> crate::service_clock::Skew {
+        self.shared.service_clock.skew()
     }
 
     /// Where the random part of waits comes from.

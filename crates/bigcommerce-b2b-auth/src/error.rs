@@ -53,6 +53,8 @@ pub enum ErrorKind {
     UnexpectedReply,
     /// A body longer than 1 MiB.
     ReplyTooLarge,
+    /// A token names another customer or another store than the one it was requested, or put, for. It was not kept.
+    TokenMismatch,
     /// A managed token was refused by those whom it was shown to, and another one cannot be had yet.
     TokenRejected,
     /// The service granted a managed token a shorter life than the request needs, which `TokenRequest::valid_for_at_least`
@@ -434,11 +436,26 @@ impl StdError for Error {
 
 /// A success whose value does not hold what it should. It says which part, and never shows it.
 #[derive(Debug)]
-pub(crate) struct Malformed(pub(crate) Cow<'static, str>);
+pub(crate) struct Malformed {
+    pub(crate) kind: ErrorKind,
+    pub(crate) what: Cow<'static, str>,
+}
 
 impl Malformed {
     pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
-        Self(what.into())
+        Self {
+            kind: ErrorKind::UnexpectedReply,
+            what: what.into(),
+        }
+    }
+
+    /// A token of somebody else.
+    pub(crate) fn mismatch() -> Self {
+        Self {
+            kind: ErrorKind::TokenMismatch,
+            what: "the token names another customer or store than the request, and was not kept"
+                .into(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
     CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
-    input::filled_secret, token,
+    claims::Holder, input::filled_secret, token,
 };
 
 #[bon::bon]
@@ -33,6 +33,8 @@ impl<C: NamesStore> Client<C> {
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind) of a call;
     /// [`Hint::BadSessionJwt`](crate::Hint::BadSessionJwt) when the JWT is not accepted.
+    /// [`TokenMismatch`](crate::ErrorKind::TokenMismatch) when the token names another store;
+    /// [`UnexpectedReply`](crate::ErrorKind::UnexpectedReply) when it had expired when it came.
     #[builder(
         finish_fn = send,
         builder_type(name = ExchangeSessionJwt, doc {
@@ -62,8 +64,12 @@ impl<C: NamesStore> Client<C> {
                 meta: _,
             } = reply;
             let types::GetAuthStorefrontResponse200Data { token } = data;
-            let token = StorefrontToken::new(token::first(token)?, None, meta.requested_at)?;
-            Ok(token.served_at(meta.date))
+            // The request names no customer.
+            let holder = Holder {
+                customer: None,
+                store_hash: Some(self.store_hash().as_str()),
+            };
+            StorefrontToken::received(token::first(token)?, None, holder, meta)
         })
     }
 }

@@ -15,7 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::{
-    BodyCode, BudgetReading, Claims, ReplyMeta, Secret,
+    BodyCode, BudgetReading, Claims, CustomerId, ReplyMeta, Secret,
+    claims::Holder,
     envelope::{Problem, is_success, read_problem},
     reply::{wanted_wait, wanted_wait_for_budget},
 };
@@ -441,6 +442,31 @@ fn claims_of(jwt: &str, slow: Option<Value>) {
         }
         None => assert!(!claims.is_expired_at(SystemTime::UNIX_EPOCH + 365_000 * DAY)),
     }
+    inspected(jwt, &claims);
+}
+
+/// What the SDK acts on agrees with the claims that it shows.
+fn inspected(jwt: &str, claims: &Claims) {
+    let without_request = Holder::default().inspect(jwt);
+    assert!(!without_request.is_mismatch);
+    assert_eq!(without_request.expires_at, claims.expires_at);
+    assert_eq!(without_request.not_before, claims.not_before);
+    let is_mismatch = |customer: Option<i64>, store_hash| {
+        let customer = customer.and_then(|id| CustomerId::new(id).ok());
+        let holder = Holder {
+            customer,
+            store_hash,
+        };
+        holder.inspect(jwt).is_mismatch
+    };
+    // A token that names a customer or a store does not suit every other one.
+    if claims.customer_id.is_some() {
+        assert!(is_mismatch(Some(1), None) || is_mismatch(Some(2), None));
+    }
+    let store = claims.store_hash.as_deref().unwrap_or_default();
+    if !store.trim().is_empty() {
+        assert!(is_mismatch(None, Some("one")) || is_mismatch(None, Some("another")));
+    }
 }
 
 /// The body of a GraphQL reply: does it refuse the token, and was anything done?
@@ -513,10 +539,13 @@ fn flat(json: &Value) -> Option<Vec<&Value>> {
 fn same_time(claim: &Value, read: Option<SystemTime>) {
     let seconds = match claim {
         Value::Number(number) => number.to_string().parse::<f64>().ok(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    let seconds = seconds.filter(|seconds| (0.0..=253_402_300_799.0).contains(seconds));
+    // What lies before 1970 has passed, and so has 1970.
+    let seconds = seconds
+        .filter(|seconds| seconds.is_finite() && *seconds <= 253_402_300_799.0)
+        .map(|seconds| seconds.max(0.0));
     let Some(read) = read else {
         assert_eq!(seconds, None, "{claim} was not read");
         return;

@@ -255,6 +255,7 @@ mod retry;
 mod secret;
 mod secret_provider;
 mod server_tokens;
+mod service_clock;
 mod token;
 #[cfg(feature = "tokens")]
 mod tokens;

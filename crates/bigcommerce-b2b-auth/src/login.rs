@@ -6,6 +6,7 @@ use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
     CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
+    claims::Holder,
     input::{Life, filled, filled_secret},
     token,
 };
@@ -41,7 +42,8 @@ impl<C: NamesStore> Client<C> {
     ///
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind) of a call; [`Hint::BadLogin`](crate::Hint::BadLogin) when the two do not
-    /// belong together.
+    /// belong together. [`TokenMismatch`](crate::ErrorKind::TokenMismatch) when the token names another store;
+    /// [`UnexpectedReply`](crate::ErrorKind::UnexpectedReply) when it had expired when it came.
     #[builder(
         finish_fn = send,
         builder_type(name = LogInStorefrontUser, doc {
@@ -90,8 +92,13 @@ impl<C: NamesStore> Client<C> {
                 meta: _,
             } = reply;
             let types::PostAuthCustomerResponse200Data { name, token } = data;
-            let token = StorefrontToken::new(token::first(token)?, name, meta.requested_at)?;
-            Ok(token.served_at(meta.date))
+            // The request names no customer.
+            let holder = Holder {
+                customer: None,
+                store_hash: Some(self.store_hash().as_str()),
+            };
+            let token = StorefrontToken::received(token::first(token)?, name, holder, meta)?;
+            Ok(token.asked_for(begin_at, end_at))
         })
     }
 }

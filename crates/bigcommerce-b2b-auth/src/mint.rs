@@ -10,7 +10,7 @@ use bigcommerce_b2b_auth_api::{operations, types};
 
 use crate::{
     CallOptions, ChannelId, Client, CustomerId, Error, Reply, Secret, StoreAccess, StorefrontToken,
-    call::Effort, input::filled_secret, token,
+    call::Effort, claims::Holder, input::filled_secret, token,
 };
 
 #[bon::bon]
@@ -35,6 +35,8 @@ impl Client<StoreAccess> {
     ///
     /// # Errors
     /// Any [`ErrorKind`](crate::ErrorKind) of a call. A wrong store hash is answered with a server error.
+    /// [`TokenMismatch`](crate::ErrorKind::TokenMismatch) when the token names another customer or store;
+    /// [`UnexpectedReply`](crate::ErrorKind::UnexpectedReply) when it had expired when it came.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), before anything is sent, for a customer access token that
     /// has [expired](CustomerAccessToken#expiry).
     #[builder(
@@ -114,8 +116,11 @@ impl Mint {
                 meta: _,
             } = reply;
             let types::PostAuthCustomersStorefrontResponse200Data { token } = data;
-            let token = StorefrontToken::new(token::first(token)?, None, meta.requested_at)?;
-            Ok(token.served_at(meta.date))
+            let holder = Holder {
+                customer: Some(customer),
+                store_hash: Some(client.store_hash().as_str()),
+            };
+            StorefrontToken::received(token::first(token)?, None, holder, meta)
         })
     }
 }

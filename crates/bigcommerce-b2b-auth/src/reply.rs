@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Secret, redact::Redactor};
+use crate::{Secret, redact::Redactor, service_clock::Skew};
 
 /// A value and the reply that brought it. Dereferences to the value.
 #[derive(Debug, Clone)]
@@ -59,7 +59,8 @@ pub struct ReplyMeta {
     pub request_id: Option<String>,
     /// `Trace-Id`.
     pub trace_id: Option<String>,
-    /// The service's clock, from `Date`.
+    /// The service's clock when it responded, from `Date`. Where a cache responded, it is the time of the response that was cached,
+    /// and the SDK does not read the service's clock from it.
     pub date: Option<SystemTime>,
     /// How long the service worked on it, from `X-Envoy-Upstream-Service-Time`.
     pub service_time: Option<Duration>,
@@ -69,6 +70,10 @@ pub struct ReplyMeta {
     pub attempts: u32,
     /// When the attempt that brought this reply was begun, on the client's clock.
     pub requested_at: SystemTime,
+    /// Whether the headers say that a cache responded: then `date` is not the time of this response.
+    pub(crate) is_cached: bool,
+    /// By how much the service's clock differs, as far as it was known when this response had come.
+    pub(crate) skew: Skew,
 }
 
 impl ReplyMeta {
@@ -88,6 +93,8 @@ impl ReplyMeta {
             budget: BudgetReading::default(),
             attempts,
             requested_at,
+            is_cached: false,
+            skew: Skew::None,
         };
         // One walk over what is there costs a fraction of looking for each of the names. Of a header that is there more
         // than once, the first value that can be read counts.
@@ -100,6 +107,11 @@ impl ReplyMeta {
                 "trace-id" => {
                     meta.trace_id = meta.trace_id.or_else(|| identifier(text()?, secrets));
                 }
+                "age" => meta.is_cached = true,
+                "x-cache" | "x-cache-status" | "x-proxy-cache" | "cf-cache-status"
+                | "cache-status" => {
+                    meta.is_cached |= text().is_some_and(contains_hit);
+                }
                 "date" => meta.date = meta.date.or_else(|| http_date(text()?)),
                 "x-envoy-upstream-service-time" => {
                     let millis = || text()?.trim().parse().ok().map(Duration::from_millis);
@@ -110,6 +122,20 @@ impl ReplyMeta {
         }
         meta
     }
+}
+
+impl ReplyMeta {
+    /// The service's clock at the time of this response, if the response tells it.
+    pub(crate) fn live_date(&self) -> Option<SystemTime> {
+        self.date.filter(|_| !self.is_cached)
+    }
+}
+
+/// Whether a header of a cache reports a hit, such as `X-Cache: Hit from cloudfront`.
+fn contains_hit(text: &str) -> bool {
+    text.as_bytes()
+        .windows(3)
+        .any(|word| word.eq_ignore_ascii_case(b"hit"))
 }
 
 /// What the headers of one reply say of the store's request budget. The service counts all integrations of a store

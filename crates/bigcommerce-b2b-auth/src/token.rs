@@ -9,7 +9,13 @@ use std::{
 use bigcommerce_b2b_auth_api::types;
 use http::HeaderValue;
 
-use crate::{Claims, Secret, ServerTokenId, bearer, error::Malformed};
+#[cfg(feature = "tokens")]
+use crate::service_clock::Skew;
+use crate::{
+    Claims, ReplyMeta, Secret, ServerTokenId, bearer,
+    claims::{Holder, Inspected},
+    error::Malformed,
+};
 
 /// How long a storefront token is valid when it does not say so itself.
 const STOREFRONT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,73 +28,109 @@ const STOREFRONT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct StorefrontToken {
     token: Secret,
     authorization: HeaderValue,
-    /// Read when somebody asks, for the claims or for the expiry: a token that is only passed on is never taken apart.
+    /// All of the claims, read when somebody asks for them.
     claims: OnceLock<Option<Claims>>,
+    /// Those of the claims that the SDK acts on.
+    inspected: Inspected,
     name: Option<String>,
     requested_at: SystemTime,
-    /// The service's clock when it replied.
-    served_at: Option<SystemTime>,
-}
-
-/// By how much the service's clock and ours differ.
-#[cfg(feature = "tokens")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Skew {
-    /// By nothing that could be told from the time that a reply takes.
-    None,
-    ServiceAhead(Duration),
-    ServiceBehind(Duration),
-}
-
-#[cfg(feature = "tokens")]
-impl Skew {
-    /// `Date` is in whole seconds, and a reply takes its time: less than this is no sign of anything.
-    const NOTICED: Duration = Duration::from_secs(2);
-
-    /// A `Date` further off than this is a mistake of whoever wrote it.
-    const BELIEVED: Duration = STOREFRONT_LIFE;
-
-    /// `requested_at` is ours, `date` the service's, a little later. What the reply took counts as being ahead, which makes
-    /// an expiry earlier and never later.
-    fn between(requested_at: SystemTime, date: SystemTime) -> Self {
-        const CUT_OFF: Duration = Duration::from_secs(1);
-        let date = date.checked_add(CUT_OFF).unwrap_or(date);
-        match date.duration_since(requested_at) {
-            Ok(by) if by > Self::NOTICED && by <= Self::BELIEVED => Self::ServiceAhead(by),
-            Err(behind) if behind.duration() <= Self::BELIEVED => {
-                Self::ServiceBehind(behind.duration())
-            }
-            Ok(_) | Err(_) => Self::None,
-        }
-    }
+    /// The end that the request allows, whatever the token says. By the client's clock.
+    not_after: SystemTime,
+    #[cfg(feature = "tokens")]
+    skew: Skew,
 }
 
 impl StorefrontToken {
-    /// `requested_at` is when the request was *begun*: the service may have made the token any time after that, and a
-    /// life that is counted from the reply's arrival would end too late.
+    /// A token that a response brought. It has to be of the holder, and valid at the time of the response.
+    ///
+    /// The service's own `Date` decides whether it has expired, where the response tells it; this machine's clock does otherwise.
+    pub(crate) fn received(
+        token: Secret,
+        name: Option<String>,
+        holder: Holder<'_>,
+        meta: &ReplyMeta,
+    ) -> Result<Self, Malformed> {
+        let token = Self::build(token, name, meta.requested_at, holder)?;
+        if let Some(expires_at) = token.inspected.expires_at {
+            if expires_at <= SystemTime::UNIX_EPOCH {
+                return Err(Malformed::new(
+                    "the token has expired: its claim `exp` is 0 or negative",
+                ));
+            }
+            match meta.live_date() {
+                Some(date) if expires_at <= date => {
+                    return Err(Malformed::new(
+                        "the token had expired when it was sent, by the service's own clock",
+                    ));
+                }
+                None if meta.skew.expiry(expires_at, meta.requested_at) <= meta.requested_at => {
+                    return Err(Malformed::new(
+                        "the token has expired by the clock of this machine: check whether that clock is right",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        #[cfg(feature = "tokens")]
+        let token = Self {
+            skew: meta.skew,
+            ..token
+        };
+        Ok(token)
+    }
+
+    /// A token of anybody, expired or not.
+    #[cfg(test)]
     pub(crate) fn new(
         token: Secret,
         name: Option<String>,
         requested_at: SystemTime,
+    ) -> Result<Self, Malformed> {
+        Self::build(token, name, requested_at, Holder::default())
+    }
+
+    /// `requested_at` is when the request was *begun*: the service may have made the token any time after that, and a
+    /// life that is counted from the reply's arrival would end too late.
+    fn build(
+        token: Secret,
+        name: Option<String>,
+        requested_at: SystemTime,
+        holder: Holder<'_>,
     ) -> Result<Self, Malformed> {
         if token.is_empty() {
             return Err(Malformed::new("the token is empty"));
         }
         let authorization = bearer::header(token.expose_secret())
             .map_err(|unsendable| Malformed::new(unsendable.to_string()))?;
+        let inspected = holder.inspect(token.expose_secret());
+        if inspected.is_mismatch {
+            return Err(Malformed::mismatch());
+        }
         Ok(Self {
             token,
             authorization,
             claims: OnceLock::new(),
+            inspected,
             name,
             requested_at,
-            served_at: None,
+            not_after: a_day_after(requested_at),
+            #[cfg(feature = "tokens")]
+            skew: Skew::None,
         })
     }
 
-    /// Takes note of what the service's own clock said in the reply.
-    pub(crate) fn served_at(mut self, date: Option<SystemTime>) -> Self {
-        self.served_at = date;
+    /// Takes note of the times that the request stated: until `end_at`, or for a day from `begin_at` on.
+    pub(crate) fn asked_for(
+        mut self,
+        begin_at: Option<SystemTime>,
+        end_at: Option<SystemTime>,
+    ) -> Self {
+        if let Some(begin_at) = begin_at {
+            self.not_after = a_day_after(begin_at.max(self.requested_at));
+        }
+        if let Some(end_at) = end_at {
+            self.not_after = end_at;
+        }
         self
     }
 
@@ -98,27 +140,24 @@ impl StorefrontToken {
         self.requested_at
     }
 
-    /// Until when it is valid by the client's clock. Its `exp` is by the service's, which may differ by minutes; the `Date` of
-    /// the reply tells.
+    /// Until when it is valid by the client's clock. Its `exp` is by the service's clock, which may differ; the `Date` of
+    /// responses tells by how much. It is never longer than the request allows: a day, unless a login asked for another end.
     #[cfg(feature = "tokens")]
     pub(crate) fn expires_locally_at(&self) -> SystemTime {
-        let expires_at = self.expires_at();
-        if self
-            .claims()
-            .is_none_or(|claims| claims.expires_at.is_none())
-        {
-            // Counted from the client's own clock.
-            return expires_at;
+        match self.inspected.expires_at {
+            Some(expires_at) => self
+                .skew
+                .expiry(expires_at, self.requested_at)
+                .min(self.not_after),
+            None => self.expires_at(),
         }
-        match self
-            .served_at
-            .map_or(Skew::None, |date| Skew::between(self.requested_at, date))
-        {
-            Skew::None => Some(expires_at),
-            Skew::ServiceAhead(by) => expires_at.checked_sub(by),
-            Skew::ServiceBehind(by) => expires_at.checked_add(by),
-        }
-        .unwrap_or(expires_at)
+    }
+
+    /// From when on it is valid by the client's clock, where the token says so.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn valid_locally_from(&self) -> Option<SystemTime> {
+        let not_before = self.inspected.not_before?;
+        Some(self.skew.at_the_earliest(not_before))
     }
 
     /// The token itself, a JWT.
@@ -147,13 +186,13 @@ impl StorefrontToken {
         self.name.as_deref()
     }
 
-    /// Until when the token is valid: its claim `exp`, or a day from when it was requested.
+    /// Until when the token is valid: its claim `exp`, by the service's clock. Without a readable one it is a day from when the
+    /// token was requested, or the end that a login asked for, if that is earlier.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        self.claims()
-            .and_then(|claims| claims.expires_at)
-            .or_else(|| self.requested_at.checked_add(STOREFRONT_LIFE))
-            .unwrap_or(self.requested_at)
+        self.inspected
+            .expires_at
+            .unwrap_or_else(|| a_day_after(self.requested_at).min(self.not_after))
     }
 
     /// Whether the token is expired at `now`.
@@ -187,6 +226,11 @@ impl fmt::Debug for StorefrontToken {
             .field("expires_at", &self.expires_at())
             .finish()
     }
+}
+
+/// The end of a storefront token that does not say when it ends.
+fn a_day_after(time: SystemTime) -> SystemTime {
+    time.checked_add(STOREFRONT_LIFE).unwrap_or(time)
 }
 
 /// The token of a reply: the mint call answers a list of one, other calls a text, and which is which has changed before.
@@ -309,48 +353,175 @@ mod tests {
         assert_eq!(format!("{token:?}"), format!("{unread:?}"));
     }
 
+    /// A token with this claim `exp`.
+    fn jwt(exp: &str) -> Secret {
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        let claims = URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#));
+        format!("e30.{claims}.c2ln").into()
+    }
+
+    fn seconds(time: SystemTime) -> String {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            .to_string()
+    }
+
+    /// A response to a request that was begun at `requested_at`.
+    fn response(headers: &[(&'static str, String)], skew: Skew) -> ReplyMeta {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let mut meta = ReplyMeta::read(200, &headers, 1, requested_at(), &[]);
+        meta.skew = skew;
+        meta
+    }
+
+    fn received(exp: &str, meta: &ReplyMeta) -> Result<StorefrontToken, Malformed> {
+        StorefrontToken::received(jwt(exp), None, Holder::default(), meta)
+    }
+
+    #[test]
+    fn a_token_that_had_expired_when_it_came_is_refused() {
+        let date = |date| ("date", httpdate::fmt_http_date(date));
+        let age = ("age", "72000".to_owned());
+        let now = requested_at();
+        let exp = |time| seconds(time);
+        for (exp, headers, skew, refusal) in [
+            // 0 and below, whatever any clock says.
+            ("0", &[][..], Skew::None, Some("0 or negative")),
+            ("-1", &[], Skew::None, Some("0 or negative")),
+            ("\"-1\"", &[], Skew::None, Some("0 or negative")),
+            // By the service's clock, although ours is behind, and not although ours is ahead.
+            (
+                &exp(now + HOUR),
+                &[date(now + HOUR)],
+                Skew::None,
+                Some("service's own clock"),
+            ),
+            (&exp(now - HOUR), &[date(now - 2 * HOUR)], Skew::None, None),
+            // By ours, where the response does not tell the service's.
+            (
+                &exp(now),
+                &[],
+                Skew::None,
+                Some("check whether that clock is right"),
+            ),
+            (
+                &exp(now),
+                &[date(now - HOUR), age.clone()],
+                Skew::None,
+                Some("check whether that clock is right"),
+            ),
+            // What is known of the service's clock counts.
+            (
+                &exp(now + HOUR),
+                &[],
+                Skew::ServiceAhead(HOUR),
+                Some("check whether that clock is right"),
+            ),
+            (&exp(now), &[], Skew::ServiceBehind(HOUR), None),
+            (&exp(now + HOUR), &[date(now)], Skew::None, None),
+            // Unreadable is not over: it is the documented day.
+            ("{}", &[], Skew::None, None),
+            ("1800000000000", &[], Skew::None, None),
+        ] {
+            let result = received(exp, &response(headers, skew));
+            match (&result, refusal) {
+                (Ok(_), None) => {}
+                (Err(malformed), Some(refusal)) => {
+                    assert!(malformed.what.contains(refusal), "{exp}: {malformed:?}");
+                    assert_eq!(malformed.kind, crate::ErrorKind::UnexpectedReply);
+                }
+                _ => panic!("{exp}, {headers:?}, {skew:?}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unreadable_expiry_is_a_day_from_the_request() {
+        for exp in ["{}", "[1]", "null", "true", "\"soon\"", "1800000000000"] {
+            let token = received(exp, &response(&[], Skew::None)).unwrap();
+            assert_eq!(token.expires_at(), requested_at() + 24 * HOUR, "{exp}");
+        }
+        for exp in [
+            "1800000060",
+            "\"1800000060\"",
+            "1800000060.0",
+            "\" 1800000060.0\"",
+        ] {
+            let token = received(exp, &response(&[], Skew::None)).unwrap();
+            assert_eq!(
+                token.expires_at(),
+                requested_at() + Duration::from_secs(60),
+                "{exp}"
+            );
+        }
+    }
+
     #[cfg(feature = "tokens")]
     #[test]
-    fn an_expiry_by_a_clock_that_differs_is_put_right() {
-        // {"exp":1800086400}: a day after the request, if the clocks agree.
-        let jwt = "e30.eyJleHAiOjE4MDAwODY0MDB9.c2ln";
-        let of = |served_at| {
-            StorefrontToken::new(jwt.into(), None, requested_at())
+    fn an_expiry_is_corrected_by_what_the_clocks_differ_and_never_beyond_a_day() {
+        let minute = Duration::from_secs(60);
+        let of = |exp: SystemTime, skew| {
+            received(&seconds(exp), &response(&[], skew))
                 .unwrap()
-                .served_at(served_at)
+                .expires_locally_at()
         };
-        let expires_at = requested_at() + 24 * HOUR;
-        let second = Duration::from_secs(1);
-        for (date, expected) in [
-            (None, expires_at),
-            // As good as no difference.
-            (Some(requested_at() - second), expires_at),
-            (Some(requested_at()), expires_at),
-            (Some(requested_at() + second), expires_at),
-            // Ahead, with the second that was cut off: the token ends earlier by our clock.
-            (Some(requested_at() + 2 * second), expires_at - 3 * second),
-            (Some(requested_at() + HOUR), expires_at - HOUR - second),
-            // Behind, where the second cut off is to the good.
-            (Some(requested_at() - HOUR), expires_at + HOUR - second),
-            // Beyond belief.
-            (Some(requested_at() + 24 * HOUR), expires_at),
-            (
-                Some(requested_at() + 24 * HOUR - second),
-                expires_at - 24 * HOUR,
-            ),
-            (Some(requested_at() - 25 * HOUR - second), expires_at),
-            (
-                Some(requested_at() - 24 * HOUR - second),
-                expires_at + 24 * HOUR,
-            ),
+        let start = requested_at();
+        assert_eq!(of(start + HOUR, Skew::None), start + HOUR);
+        assert_eq!(
+            of(start + HOUR, Skew::ServiceAhead(20 * minute)),
+            start + 40 * minute
+        );
+        assert_eq!(
+            of(start + HOUR, Skew::ServiceBehind(minute)),
+            start + 61 * minute
+        );
+        assert_eq!(
+            of(start + HOUR, Skew::ServiceBehind(20 * HOUR)),
+            start + 65 * minute
+        );
+        assert_eq!(of(start + 25 * HOUR, Skew::None), start + 24 * HOUR);
+        assert_eq!(
+            of(start + 24 * HOUR, Skew::ServiceBehind(minute)),
+            start + 24 * HOUR
+        );
+        // What the token says to the caller is what it says.
+        let token = received(&seconds(start + 25 * HOUR), &response(&[], Skew::None)).unwrap();
+        assert_eq!(token.expires_at(), start + 25 * HOUR);
+        // Without an expiry it counts from our own clock, whatever the service's says.
+        let ahead = response(&[], Skew::ServiceAhead(HOUR));
+        let token =
+            StorefrontToken::received("opaque".into(), None, Holder::default(), &ahead).unwrap();
+        assert_eq!(token.expires_locally_at(), start + 24 * HOUR);
+        assert_eq!(token.requested_at(), start);
+    }
+
+    #[cfg(feature = "tokens")]
+    #[test]
+    fn a_login_decides_itself_when_its_token_ends() {
+        let start = requested_at();
+        let of = |exp: &str, begin_at, end_at| {
+            received(exp, &response(&[], Skew::None))
+                .unwrap()
+                .asked_for(begin_at, end_at)
+        };
+        let week = seconds(start + 7 * 24 * HOUR);
+        for (begin_at, end_at, expected) in [
+            (None, None, start + 24 * HOUR),
+            (None, Some(start + 48 * HOUR), start + 48 * HOUR),
+            (Some(start + HOUR), None, start + 25 * HOUR),
+            (Some(start - HOUR), None, start + 24 * HOUR),
+            (Some(start + HOUR), Some(start + 2 * HOUR), start + 2 * HOUR),
         ] {
-            assert_eq!(of(date).expires_locally_at(), expected, "{date:?}");
+            let token = of(&week, begin_at, end_at);
+            assert_eq!(token.expires_locally_at(), expected);
         }
-        // What says no expiry counts from our own clock, whatever the service's says.
-        let token = StorefrontToken::new("opaque".into(), None, requested_at()).unwrap();
-        let token = token.served_at(Some(requested_at() + HOUR));
-        assert_eq!(token.expires_locally_at(), expires_at);
-        assert_eq!(token.requested_at(), requested_at());
+        let opaque = |end_at| of("null", None, Some(end_at)).expires_at();
+        assert_eq!(opaque(start + HOUR), start + HOUR);
+        assert_eq!(opaque(start + 48 * HOUR), start + 24 * HOUR);
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub use self::{
 };
 use crate::{
     Client, Clock, ClockReading, CustomerAccessToken, CustomerId, Error, ErrorKind, StoreAccess,
-    StorefrontToken, deadline::in_time, transport::operations, watch::TokenEvictionEvent,
+    StorefrontToken, claims::Holder, deadline::in_time, transport::operations,
+    watch::TokenEvictionEvent,
 };
 
 /// A cache of storefront tokens, one for each customer and channel.
@@ -213,6 +214,14 @@ impl Store {
             shared = shared.with_customer_access_token(Fingerprint::new(fingerprint));
         }
         shared
+    }
+
+    /// Whose a token of this key has to be.
+    fn holder(&self, key: &Key) -> Holder<'_> {
+        Holder {
+            customer: Some(key.customer()),
+            store_hash: Some(self.client.store_hash().as_str()),
+        }
     }
 
     /// A token as a fleet keeps it.
@@ -369,7 +378,7 @@ impl StorefrontTokens {
     }
 
     /// Puts in a token that a login or an exchange gave, under the customer that the caller states. What the token says of
-    /// itself is not looked at, but for how long it is valid.
+    /// itself does not decide whose it is; but one that names another customer or another store is refused.
     ///
     /// ```
     /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
@@ -393,8 +402,9 @@ impl StorefrontTokens {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a token that is expired, or not valid yet. [`ErrorKind::TokenRejected`] for one that was
-    /// refused.
+    /// [`ErrorKind::InvalidInput`] for a token that is expired, or not valid yet, or that was requested in the future because
+    /// this machine's clock was set back since. [`ErrorKind::TokenMismatch`] for one that names another customer or another store
+    /// than the request and this cache. [`ErrorKind::TokenRejected`] for one that was refused.
     pub fn put(
         &self,
         request: impl Into<TokenRequest>,
@@ -403,10 +413,20 @@ impl StorefrontTokens {
         let key = self.key(&request.into());
         let now = self.shared.clock.reading();
         let fraction = self.store.client.jitter().fraction();
+        let holder = self.store.holder(&key);
+        if holder.inspect(token.secret().expose_secret()).is_mismatch {
+            return Err(self.error(
+                ErrorKind::TokenMismatch,
+                "the token names another customer or store than the one it was put for, and was not kept",
+            ));
+        }
         let mut entry = Entry::new(token, now, fraction).map_err(|unfit| {
             Error::invalid_input(match unfit {
                 Unfit::Expired => "the token is expired, or as good as",
                 Unfit::NotYetValid => "the token is not valid yet",
+                Unfit::FromTheFuture => {
+                    "the token was requested in the future: this machine's clock was set back since"
+                }
             })
         })?;
         if let Some(there) = self.shared.cache.get(&key) {

@@ -54,6 +54,9 @@ pub(super) enum Unfit {
     Expired,
     /// It will be valid at some later time.
     NotYetValid,
+    /// It was requested in the future: the clock was set back since, or another process's clock is wrong. How long ago it was
+    /// requested, and so how long it is still valid, is unknown.
+    FromTheFuture,
 }
 
 /// What is left of a token that is not worth being kept: it would be asked for anew with each access.
@@ -62,39 +65,59 @@ const SHORTEST_REST: Duration = Duration::from_secs(2);
 /// By how much a clock may be behind that of who says from when on a token is valid.
 const LEEWAY: Duration = Duration::from_secs(60);
 
+/// By how much the clocks of two processes may differ, or a clock be set back, for a token of before to be accepted. It is what a
+/// token is not served for at its end, so that nobody is handed one that is over.
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+
 impl Entry {
-    /// An entry for a token, as of `now`. `fraction` is a draw from 0 to 1, for its soft moment.
+    /// An entry for a token that somebody kept, as of `now`. `fraction` is a draw from 0 to 1, for its soft moment.
     pub(super) fn new(
         token: &StorefrontToken,
         now: ClockReading,
         fraction: f64,
     ) -> Result<Self, Unfit> {
-        let not_before = token.claims().and_then(|claims| claims.not_before);
-        if not_before.is_some_and(|at| since_1970(at) > now.wall + LEEWAY) {
+        Self::of_token(token, Life::of(token), now, fraction)
+    }
+
+    /// The same for a token that has just come. A clock that was set back during the request neither lengthens its life nor
+    /// makes it unusable.
+    pub(super) fn minted(
+        token: &StorefrontToken,
+        now: ClockReading,
+        fraction: f64,
+    ) -> Result<Self, Unfit> {
+        Self::of_token(token, Life::of(token).begun_by(now.wall), now, fraction)
+    }
+
+    fn of_token(
+        token: &StorefrontToken,
+        life: Life,
+        now: ClockReading,
+        fraction: f64,
+    ) -> Result<Self, Unfit> {
+        let valid_from = token.valid_locally_from().map(since_1970);
+        if valid_from.is_some_and(|at| at > now.wall + LEEWAY) {
             return Err(Unfit::NotYetValid);
         }
-        let life = Life {
-            requested_at: since_1970(token.requested_at()),
-            expires_at: since_1970(token.expires_locally_at()),
-        };
         Self::of_parts(token.authorization(), life, now, fraction)
     }
 
+    /// An entry with this life, as of `now`. It is never longer than from the request to the expiry.
     pub(super) fn of_parts(
         header: HeaderValue,
         life: Life,
         now: ClockReading,
         fraction: f64,
     ) -> Result<Self, Unfit> {
+        if life.requested_at > now.wall.saturating_add(CLOCK_TOLERANCE) {
+            return Err(Unfit::FromTheFuture);
+        }
         let Life {
             requested_at,
             expires_at,
-        } = life;
-        // A request that seems to come from the future is one of a clock that was set back since.
+        } = life.begun_by(now.wall);
         let age = now.wall.saturating_sub(requested_at);
-        let life = expires_at
-            .saturating_sub(requested_at.min(now.wall))
-            .min(LONGEST_LIFE);
+        let life = expires_at.saturating_sub(requested_at).min(LONGEST_LIFE);
         if life.saturating_sub(age) < hard_margin(life).max(SHORTEST_REST) {
             return Err(Unfit::Expired);
         }
@@ -249,10 +272,22 @@ pub(super) struct Kept {
 
 #[cfg(feature = "snapshot")]
 impl Entry {
-    pub(super) fn kept(&self) -> Kept {
+    /// What is kept of it as of `now`. Another process has the wall clock alone to go by: where that was set back since the
+    /// token came, the end is moved along with it.
+    pub(super) fn kept(&self, now: ClockReading) -> Kept {
+        /// What two readings of the clocks may differ by.
+        const SLACK: Duration = Duration::from_secs(2);
         let since = |tick: Tick, start: Tick| tick.bits().wrapping_sub(start.bits());
+        let end = self.start.plus(self.life());
+        let by_monotonic = now.wall + end.until(Tick::of(now.monotonic));
+        let latest = u32::try_from(by_monotonic.as_secs()).unwrap_or(u32::MAX);
+        let was_set_back = u64::from(self.expires_at) > (by_monotonic + SLACK).as_secs();
         Kept {
-            expires_at: self.expires_at,
+            expires_at: if was_set_back {
+                latest
+            } else {
+                self.expires_at
+            },
             life: self.life.bits(),
             due: since(self.due(), self.start),
         }
@@ -286,6 +321,25 @@ impl Entry {
 pub(super) struct Life {
     pub(super) requested_at: Duration,
     pub(super) expires_at: Duration,
+}
+
+impl Life {
+    fn of(token: &StorefrontToken) -> Self {
+        Self {
+            requested_at: since_1970(token.requested_at()),
+            expires_at: since_1970(token.expires_locally_at()),
+        }
+    }
+
+    /// The same length, begun at `now` where it would begin later: the clock that it was measured by was ahead of what ours says
+    /// now.
+    fn begun_by(self, now: Duration) -> Self {
+        let ahead = self.requested_at.saturating_sub(now);
+        Self {
+            requested_at: self.requested_at.saturating_sub(ahead),
+            expires_at: self.expires_at.saturating_sub(ahead),
+        }
+    }
 }
 
 pub(super) fn since_1970(time: SystemTime) -> Duration {
@@ -331,8 +385,9 @@ impl ManagedToken {
         self.key.channel()
     }
 
-    /// Until when it is valid by this machine's clock, in whole seconds: its claim `exp`, put right by what the service's
-    /// clock was seen to differ by, or a day from when it was requested.
+    /// Until when it is valid by this machine's clock, in whole seconds: its claim `exp`, corrected by what the service's clock was
+    /// seen to differ by, and at most a day from when it was requested, unless a login asked for another end. A correction that
+    /// lets it end later is at most five minutes.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.entry.expires_at()
@@ -468,15 +523,37 @@ mod tests {
             assert_eq!(entry.phase(at(DAY - 30 * SECOND)), Phase::Over);
             assert_eq!(entry.start(), of_a_day().start());
         }
-        // A request that seems to come from the future is one of a clock that was set back: it counts from now.
-        let life = Life {
-            requested_at: EPOCH + HOUR,
-            expires_at: EPOCH + DAY,
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_never_lengthens_a_life() {
+        let requested = |ahead: Duration| Life {
+            requested_at: EPOCH + ahead,
+            expires_at: EPOCH + ahead + DAY,
         };
-        let header = bearer::header("hunter2").unwrap();
-        let entry = Entry::of_parts(header, life, at(Duration::ZERO), 0.5).unwrap();
-        assert_eq!(entry.start(), of_a_day().start());
-        assert_eq!(entry.phase(at(DAY - 30 * SECOND)), Phase::Over);
+        let entry = |life| {
+            let header = bearer::header("hunter2").unwrap();
+            Entry::of_parts(header, life, at(Duration::ZERO), 0.5)
+        };
+        // By little: its life is the same length, from now on, by both clocks.
+        let close = entry(requested(CLOCK_TOLERANCE)).unwrap();
+        assert_eq!(close.start(), of_a_day().start());
+        assert_eq!(close.expires_at(), of_a_day().expires_at());
+        assert_eq!(close.phase(at(DAY - 31 * SECOND)), Phase::Blocking);
+        assert_eq!(close.phase(at(DAY - 30 * SECOND)), Phase::Over);
+        // By more: when it was requested is unknown.
+        for ahead in [CLOCK_TOLERANCE + SECOND, HOUR, DAY] {
+            assert_eq!(entry(requested(ahead)).err(), Some(Unfit::FromTheFuture));
+        }
+        // A token that has just come is of now, however far the clock was set back meanwhile.
+        let token =
+            StorefrontToken::new("hunter2".into(), None, SystemTime::UNIX_EPOCH + EPOCH + DAY)
+                .unwrap();
+        let minted = Entry::minted(&token, at(Duration::ZERO), 0.5).unwrap();
+        assert_eq!(minted.expires_at(), of_a_day().expires_at());
+        assert_eq!(minted.phase(at(DAY - 30 * SECOND)), Phase::Over);
+        let kept = Entry::new(&token, at(Duration::ZERO), 0.5);
+        assert_eq!(kept.err(), Some(Unfit::FromTheFuture));
     }
 
     #[test]
@@ -596,6 +673,27 @@ mod tests {
 
     #[cfg(feature = "snapshot")]
     #[test]
+    fn what_is_kept_moves_with_a_clock_that_was_set_back() {
+        let entry = of_a_day();
+        let kept = |wall: Duration, monotonic: Duration| {
+            let kept = entry.kept(ClockReading {
+                wall,
+                monotonic: at(monotonic).monotonic,
+            });
+            assert_eq!(kept.life, 8_640_000);
+            Duration::from_secs(kept.expires_at.into())
+        };
+        assert_eq!(kept(EPOCH + HOUR, HOUR), EPOCH + DAY);
+        // Two readings are never quite of the same moment.
+        assert_eq!(kept(EPOCH + HOUR - SECOND, HOUR), EPOCH + DAY);
+        assert_eq!(kept(EPOCH + HOUR + SECOND, HOUR), EPOCH + DAY);
+        // Set back by a day, and set forward.
+        assert_eq!(kept(EPOCH + HOUR - DAY, HOUR), EPOCH);
+        assert_eq!(kept(EPOCH + 2 * HOUR, HOUR), EPOCH + DAY);
+    }
+
+    #[cfg(feature = "snapshot")]
+    #[test]
     fn what_is_kept_brings_the_same_entry_back_whatever_the_numbers_are() {
         let header = || bearer::header("token").unwrap();
         let life = |requested_at, expires_at| Life {
@@ -603,7 +701,7 @@ mod tests {
             expires_at: EPOCH + expires_at,
         };
         let entry = Entry::of_parts(header(), life(HOUR, HOUR + DAY), at(2 * HOUR), 0.5).unwrap();
-        let kept = entry.kept();
+        let kept = entry.kept(at(2 * HOUR));
         assert_eq!(
             kept,
             Kept {
@@ -618,7 +716,7 @@ mod tests {
             monotonic: MINUTE,
         };
         let again = Entry::of_kept(header(), kept, now).unwrap();
-        assert_eq!((again.kept(), again.token()), (kept, "token"));
+        assert_eq!((again.kept(now), again.token()), (kept, "token"));
         assert_eq!(again.requested_at(), entry.requested_at());
         assert_eq!(again.served_for(now), entry.served_for(at(3 * HOUR)));
         assert_eq!(
@@ -627,7 +725,7 @@ mod tests {
         );
         // What was put off is still put off.
         entry.leave_alone_for(at(23 * HOUR), 7 * MINUTE);
-        assert_eq!(entry.kept().due, (22 * 3600 + 7 * 60) * 100);
+        assert_eq!(entry.kept(at(23 * HOUR)).due, (22 * 3600 + 7 * 60) * 100);
         for life in [0, 1, 8_640_000, i32::MAX as u32, 1 << 31, u32::MAX] {
             for due in [0, 8_640_000, i32::MAX as u32, 1 << 31, u32::MAX] {
                 for expires_at in [0, 1_800_000_000, 1_800_090_000, u32::MAX] {

@@ -52,7 +52,9 @@ pub(super) fn judge(error: &Error, has_ever_worked: bool, fraction: f64) -> (Bla
         {
             (Blame::Store, long)
         }
-        ErrorKind::NotFound | ErrorKind::Rejected => (Blame::Customer, long),
+        ErrorKind::NotFound | ErrorKind::Rejected | ErrorKind::TokenMismatch => {
+            (Blame::Customer, long)
+        }
         ErrorKind::RateLimited
         | ErrorKind::InvalidInput
         | ErrorKind::Configuration
@@ -294,6 +296,7 @@ mod tests {
             (ErrorKind::CredentialsUnavailable, Store, 30, 60),
             (ErrorKind::NotFound, Customer, 30, 60),
             (ErrorKind::Rejected, Customer, 30, 60),
+            (ErrorKind::TokenMismatch, Customer, 30, 60),
             (ErrorKind::Server, Customer, 1, 5),
             (ErrorKind::Connect, Customer, 1, 5),
             (ErrorKind::Timeout, Customer, 1, 5),

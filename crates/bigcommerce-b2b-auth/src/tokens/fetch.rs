@@ -3,7 +3,10 @@
 use std::{
     fmt,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,9 +29,11 @@ use super::{
     },
 };
 use crate::{
-    CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority, bearer,
+    CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority,
+    bearer::{self, Unsendable},
     call::Effort,
     mint::Mint,
+    service_clock::Skew,
     transport::operations,
     watch::{FetchCause, TokenFetchEvent, TokenSource},
 };
@@ -164,6 +169,7 @@ impl Fetch {
             fetch: self,
             key: self.store.key_in_shared_store(&self.key),
             backend,
+            is_reported: AtomicBool::new(false),
         };
         if !place.knows_the_log_out().await {
             // It may still have a token from before.
@@ -273,9 +279,9 @@ impl Fetch {
             let now = self.shared.clock.instant();
             backend.mint_took(now.saturating_duration_since(began));
         }
-        Entry::new(&token, self.now(), self.fraction()).map_err(|unfit| {
+        Entry::minted(&token, self.now(), self.fraction()).map_err(|unfit| {
             let summary = match unfit {
-                Unfit::Expired => {
+                Unfit::Expired | Unfit::FromTheFuture => {
                     "the service handed out a token that is expired, or as good as: check this machine's clock"
                 }
                 Unfit::NotYetValid => {
@@ -380,6 +386,8 @@ struct SharedPlace<'f> {
     fetch: &'f Fetch,
     key: StoreKey,
     backend: &'f Arc<Backend>,
+    /// Whether it was reported that the backend has a token that cannot be used. Once is enough for a fetch.
+    is_reported: AtomicBool,
 }
 
 /// What the token backend had.
@@ -451,12 +459,13 @@ impl SharedPlace<'_> {
     fn adopt(&self, stored: &StoredToken) -> Option<Arc<Entry>> {
         let fetch = self.fetch;
         let now = fetch.now();
-        let header = bearer::header(stored.secret().expose_secret()).ok()?;
-        let life = Life {
-            requested_at: since_1970(stored.requested_at()),
-            expires_at: since_1970(stored.expires_at()),
+        let entry = match self.entry(stored, now) {
+            Ok(entry) => entry?,
+            Err(why) => {
+                self.report(why);
+                return None;
+            }
         };
-        let entry = Entry::of_parts(header, life, now, fetch.fraction()).ok()?;
         let is_better = fetch
             .old
             .as_ref()
@@ -469,6 +478,50 @@ impl SharedPlace<'_> {
         }
         // For a customer who was forgotten meanwhile, the mint says so.
         fetch.keep(Arc::new(entry)).ok().flatten()
+    }
+
+    /// A token of the backend as an entry; `None` when it has expired. A token that cannot be used is an error that says why.
+    fn entry(
+        &self,
+        stored: &StoredToken,
+        now: ClockReading,
+    ) -> Result<Option<Entry>, &'static str> {
+        let fetch = self.fetch;
+        let text = stored.secret().expose_secret();
+        let header = bearer::header(text).map_err(|unsendable| match unsendable {
+            Unsendable::TooLong => "it is longer than 16 KiB",
+            Unsendable::NotAHeader => "it cannot be carried by a header",
+        })?;
+        let claims = fetch.store.holder(&fetch.key).inspect(text);
+        if claims.is_mismatch {
+            return Err("it names another customer or store");
+        }
+        // What is known of the service's clock ends it earlier, should the clock have been set back since it was put.
+        let skew = fetch.store.client.skew();
+        let expires_at = match (claims.expires_at, skew) {
+            (Some(expires_at), Skew::ServiceAhead(_)) => {
+                stored.expires_at().min(skew.at_the_earliest(expires_at))
+            }
+            _ => stored.expires_at(),
+        };
+        let life = Life {
+            requested_at: since_1970(stored.requested_at()),
+            expires_at: since_1970(expires_at),
+        };
+        match Entry::of_parts(header, life, now, fetch.fraction()) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(Unfit::FromTheFuture) => Err(
+                "it was requested in the future: check the clocks of the processes that share the backend",
+            ),
+            Err(Unfit::Expired | Unfit::NotYetValid) => Ok(None),
+        }
+    }
+
+    fn report(&self, why: &'static str) {
+        if !self.is_reported.swap(true, Ordering::Relaxed) {
+            self.fetch.shared.counters.backend_tokens_unusable.one();
+            tracing::warn!(why, "a token of the token backend is not used");
+        }
     }
 
     /// Whether the backend knows of the customer's last log-out in this process. It is told now if it was not reached before.

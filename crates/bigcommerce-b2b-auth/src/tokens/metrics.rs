@@ -42,6 +42,9 @@ pub struct TokenMetrics {
     pub backend_outages: u64,
     /// Whether the token backend is down: its last call failed, and none has succeeded since.
     pub backend_is_down: bool,
+    /// Fetches that found a token in the token backend which cannot be used: it names another customer or store, is longer than
+    /// 16 KiB, or was requested in the future. Each is a miss.
+    pub backend_tokens_unusable: u64,
     /// Accesses that were served a token which still counted because its renewal failed or took too long.
     pub served_around: u64,
     /// Accesses that were told a remembered failure, without anything being tried.
@@ -97,6 +100,7 @@ macro_rules! counters {
 
 counters! {
     misses, joined, fetches_cold, fetches_soft, fetches_blocking, fetches_forced, fetches_warm, fetches_failed, mints, from_shared_store,
+    backend_tokens_unusable,
     served_around, remembered_failures, renewals_put_off, budget_waits, puts, invalidated,
     invalidated_late, evicted_live, evicted_expired, swept,
 }

@@ -43,12 +43,13 @@ pub use self::{
 };
 use super::{
     Shared, StorefrontTokens,
-    entry::{Entry, Phase},
+    entry::{CLOCK_TOLERANCE, Entry, Phase, Unfit},
     key::Key,
 };
 use crate::{
     ChannelId, ClockReading, CustomerId, StoreHash,
     bearer::{self, Unsendable},
+    claims::Holder,
     deadline::in_time,
     watch::Observer,
 };
@@ -117,6 +118,9 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 /// | a newer version of the SDK wrote it | [`NewerVersion`](SnapshotProblem::NewerVersion) |
 /// | an earlier snapshot was put back | [`RolledBack`](SnapshotProblem::RolledBack), as long as the lock file beside it was not put back too |
 /// | it is older than [`not_older_than`](Self::not_older_than) | [`TooOld`](SnapshotProblem::TooOld) |
+/// | it was written in the future, by more than 30 seconds: the clock was set back since | [`FromTheFuture`](SnapshotProblem::FromTheFuture) |
+/// | a token in it names another customer or store than it was kept for | it is left out, and [counted](RestoreReport::mismatched) |
+/// | a token in it is longer than 16 KiB, or was requested in the future | it is left out |
 /// | a token in it is over, or as good as | it is left out |
 /// | the cache has a newer token of the customer, or that one was refused | it is left out |
 /// | it holds more tokens than the cache | the cache evicts as it always does |
@@ -476,6 +480,7 @@ impl Shared {
         let mut contents = Contents::default();
         let mut expired = 0;
         let mut left_out = 0;
+        let mut mismatched = 0;
         while let Some(record) = records.next().map_err(problem)? {
             let is_fit = match record {
                 Record::Head(_) => false,
@@ -495,6 +500,10 @@ impl Shared {
                         left_out += 1;
                         true
                     }
+                    Some(Restored::Mismatch) => {
+                        mismatched += 1;
+                        true
+                    }
                     None => false,
                 },
             };
@@ -505,6 +514,7 @@ impl Shared {
         state.sequence = sequence;
         report.expired = expired;
         report.left_out = left_out;
+        report.mismatched = mismatched;
         Ok(contents)
     }
 
@@ -650,7 +660,7 @@ impl Shared {
                 store: *store,
                 customer: key.customer(),
                 channel: key.channel(),
-                kept: entry.kept(),
+                kept: entry.kept(now),
                 text: entry.token(),
             });
             if key.fingerprint().is_none() && seal(sealer, &record)? {
@@ -773,6 +783,8 @@ fn check_head(
         Some(SnapshotProblem::RolledBack)
     } else if now.wall.saturating_sub(head.written_at) > keeper.snapshot.not_older_than {
         Some(SnapshotProblem::TooOld)
+    } else if head.written_at > now.wall.saturating_add(CLOCK_TOLERANCE) {
+        Some(SnapshotProblem::FromTheFuture)
     } else {
         None
     }
@@ -782,19 +794,27 @@ fn check_head(
 enum Restored {
     Usable(Found),
     Expired,
-    /// It is not a token that this version accepts: it is too long.
+    /// It is too long, or was requested in the future.
     LeftOut,
+    /// It names another customer or store than it was kept for.
+    Mismatch,
 }
 
 /// A token of a snapshot as an entry. `None` when the record is malformed: it has no such store, or no header can carry its text.
 fn entry(token: &Token<'_>, stores: &[StoreHash], now: ClockReading) -> Option<Restored> {
     let store = usize::try_from(token.store).ok()?;
-    stores.get(store)?;
+    let holder = Holder {
+        customer: Some(token.customer),
+        store_hash: Some(stores.get(store)?.as_str()),
+    };
     let header = match bearer::header(token.text) {
         Ok(header) => header,
         Err(Unsendable::TooLong) => return Some(Restored::LeftOut),
         Err(Unsendable::NotAHeader) => return None,
     };
+    if holder.inspect(token.text).is_mismatch {
+        return Some(Restored::Mismatch);
+    }
     Some(match Entry::of_kept(header, token.kept, now) {
         Ok(entry) => Restored::Usable(Found {
             store,
@@ -802,7 +822,8 @@ fn entry(token: &Token<'_>, stores: &[StoreHash], now: ClockReading) -> Option<R
             channel: token.channel,
             entry: Arc::new(entry),
         }),
-        Err(_) => Restored::Expired,
+        Err(Unfit::FromTheFuture) => Restored::LeftOut,
+        Err(Unfit::Expired | Unfit::NotYetValid) => Restored::Expired,
     })
 }
 

@@ -19,9 +19,11 @@ pub struct RestoreReport {
     pub restored: usize,
     /// Tokens that did not count any more.
     pub expired: usize,
-    /// Tokens that were left out because the cache has them, or newer ones, because they were refused, or because they are
-    /// longer than 16 KiB.
+    /// Tokens that were left out because the cache has them, or newer ones, because they were refused, because they are longer
+    /// than 16 KiB, or because they were requested in the future.
     pub left_out: usize,
+    /// Tokens that were left out because they name another customer or another store than they were kept for.
+    pub mismatched: usize,
     /// Tokens that had to go for them because the cache was full.
     pub evicted: usize,
     /// What kept the snapshot from being read or this process from writing it. `None` at the first start, when there is no file.
@@ -62,6 +64,8 @@ pub enum SnapshotProblem {
     RolledBack,
     /// It was written too long ago.
     TooOld,
+    /// It was written in the future: this machine's clock was set back since, or was ahead then. How old its tokens are is unknown.
+    FromTheFuture,
     /// A file could not be read or opened.
     Unreadable {
         /// The file.
@@ -110,6 +114,9 @@ impl fmt::Display for SnapshotProblem {
             Self::TooOld => {
                 f.write_str("the snapshot is older than `not_older_than` allows, and was ignored")
             }
+            Self::FromTheFuture => f.write_str(
+                "the snapshot was written in the future and was ignored: check this machine's clock",
+            ),
             Self::Unreadable { path, kind } => write!(
                 f,
                 "{} cannot be opened or read ({kind}): see whether its folder is there and its permissions are right",
@@ -235,6 +242,7 @@ impl SnapshotEvent<'_> {
                     restored = report.restored,
                     expired = report.expired,
                     left_out = report.left_out,
+                    mismatched = report.mismatched,
                     took_ms = millis(report.took),
                     "the snapshot of the tokens was restored"
                 ),

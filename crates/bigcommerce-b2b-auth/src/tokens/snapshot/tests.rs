@@ -380,28 +380,39 @@ fn sealed(setting: &Setting, records: &[Record<'_>]) -> Result<(), io::Error> {
     sealer.finish().map(drop)
 }
 
+/// The head of a snapshot that is written now.
+fn head_of_now(setting: &Setting) -> Record<'static> {
+    Record::Head(Head {
+        sequence: 1,
+        written_at: setting.clock.reading().wall,
+        service: "http://127.0.0.1:9/api/io",
+    })
+}
+
+/// A day after `EPOCH`.
+const A_DAY_ON: u32 = 1_800_086_400;
+
+/// A token of a day, until `expires_at`.
+fn token_record(store: u32, customer: i64, expires_at: u32, text: &str) -> Record<'_> {
+    Record::Token(Token {
+        store,
+        customer: CustomerId::new(customer).unwrap(),
+        channel: None,
+        kept: super::super::entry::Kept {
+            expires_at,
+            life: 8_640_000,
+            due: 6_912_000,
+        },
+        text,
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_sealed_and_makes_no_sense_is_damage() {
     let setting = Setting::new();
-    let head = Record::Head(Head {
-        sequence: 1,
-        written_at: EPOCH,
-        service: "http://127.0.0.1:9/api/io",
-    });
+    let head = head_of_now(&setting);
     let store = Record::Store("abc123");
-    let token = |store, text| {
-        Record::Token(Token {
-            store,
-            customer: CustomerId::new(1).unwrap(),
-            channel: None,
-            kept: super::super::entry::Kept {
-                expires_at: 1_800_086_400,
-                life: 8_640_000,
-                due: 6_912_000,
-            },
-            text,
-        })
-    };
+    let token = |store, text| token_record(store, 1, A_DAY_ON, text);
     sealed(&setting, &[head, store, token(0, "fit")]).unwrap();
     assert_eq!(setting.report(setting.snapshot()).await.restored, 1);
     for records in [
@@ -427,30 +438,6 @@ async fn what_is_sealed_and_makes_no_sense_is_damage() {
     }
 }
 
-/// The head of a snapshot that is written now.
-fn head_of_now(setting: &Setting) -> Record<'static> {
-    Record::Head(Head {
-        sequence: 1,
-        written_at: setting.clock.reading().wall,
-        service: "http://127.0.0.1:9/api/io",
-    })
-}
-
-/// A token of the customer in the first store, of a day from `EPOCH` on.
-fn kept_token(customer: i64, text: &str) -> Record<'_> {
-    Record::Token(Token {
-        store: 0,
-        customer: CustomerId::new(customer).unwrap(),
-        channel: None,
-        kept: super::super::entry::Kept {
-            expires_at: 1_800_086_400,
-            life: 8_640_000,
-            due: 6_912_000,
-        },
-        text,
-    })
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_token_longer_than_16_kib_is_left_out_and_the_others_come_back() {
     let setting = Setting::new();
@@ -459,9 +446,9 @@ async fn a_token_longer_than_16_kib_is_left_out_and_the_others_come_back() {
     let records = [
         head_of_now(&setting),
         Record::Store("abc123"),
-        kept_token(1, &longest),
-        kept_token(2, &too_long),
-        kept_token(3, "short"),
+        token_record(0, 1, A_DAY_ON, &longest),
+        token_record(0, 2, A_DAY_ON, &too_long),
+        token_record(0, 3, A_DAY_ON, "short"),
     ];
     let keys = &setting.snapshot().keys[0];
     let file = File::create(setting.path()).unwrap();
@@ -610,15 +597,113 @@ async fn tokens_that_are_over_stay_where_they_are() {
     setting.clock.jump(3600);
     let report = setting.report(old()).await;
     assert_eq!((report.restored, report.expired), (0, 2));
-    // One that was set back: what is left is counted from now on, and no longer than the life.
-    setting.clock.jump(-3600 - 23 * 3600 - 1800);
-    let tokens = setting.cache_on(old());
-    assert_eq!(tokens.restore().await.restored, 2);
-    let token = tokens.get_cached(CustomerId::new(2).unwrap()).unwrap();
-    assert!(token.remaining(setting.clock.now()) <= DAY + HOUR);
+    setting.clock.jump(-3600);
     // Those that are over when it is written are not in it.
-    setting.clock.jump(24 * 3600);
+    let tokens = setting.cache_on(old());
+    assert_eq!(tokens.restore().await.restored, 1);
+    setting.put(&tokens, 3);
+    pass(HOUR).await;
     assert_eq!(tokens.write_snapshot().await.unwrap().tokens, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_from_the_future_is_ignored() {
+    let setting = Setting::new();
+    setting.left_behind(3).await;
+    // By no more than what tokens are not served for at their end.
+    setting.clock.jump(-30);
+    assert_eq!(setting.report(setting.snapshot()).await.restored, 3);
+    for set_back_by in [1, 3600, 24 * 3600] {
+        setting.clock.jump(-set_back_by);
+        let report = setting.report(setting.snapshot()).await;
+        assert_eq!(
+            (report.restored, report.expired, &report.problem),
+            (0, 0, &Some(SnapshotProblem::FromTheFuture))
+        );
+        assert!(report.is_writing, "the next one takes its place");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_from_the_future_is_left_out() {
+    let setting = Setting::new();
+    let head = head_of_now(&setting);
+    let store = Record::Store("abc123");
+    let token = |ahead| token_record(0, 1, A_DAY_ON + ahead, "text");
+    sealed(&setting, &[head, store, token(30)]).unwrap();
+    assert_eq!(setting.report(setting.snapshot()).await.restored, 1);
+    sealed(&setting, &[head, store, token(31)]).unwrap();
+    let report = setting.report(setting.snapshot()).await;
+    assert_eq!(
+        (report.restored, report.left_out, report.problem),
+        (0, 1, None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_outlives_no_clock_that_is_set_back_before_the_snapshot_is_written() {
+    let setting = Setting::new();
+    let tokens = setting.cache();
+    tokens.restore().await;
+    setting.put(&tokens, 1);
+    // 20 hours later the clock turns out to be a day ahead.
+    pass(20 * HOUR).await;
+    setting.clock.jump(-24 * 3600);
+    tokens.write_snapshot().await.unwrap();
+    tokens.shutdown().await;
+    let tokens = setting.cache();
+    assert_eq!(tokens.restore().await.restored, 1);
+    pass(4 * HOUR - Duration::from_secs(32)).await;
+    assert!(held(&tokens, 1).is_some());
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(held(&tokens, 1), None);
+}
+
+/// A token with these claims.
+fn jwt(claims: &serde_json::Value) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_another_customer_or_store_is_left_out_and_counted() {
+    use serde_json::json;
+
+    let setting = Setting::new();
+    let texts = [
+        (
+            1,
+            jwt(&json!({"bc_customer_id": 1, "store_hash": "abc123"})),
+        ),
+        (
+            2,
+            jwt(&json!({"bc_customer_id": 1, "store_hash": "abc123"})),
+        ),
+        (
+            3,
+            jwt(&json!({"bc_customer_id": 3, "store_hash": "def456"})),
+        ),
+        (4, jwt(&json!({"email": "a login names no customer"}))),
+        (5, "opaque".to_owned()),
+    ];
+    let mut records = vec![head_of_now(&setting), Record::Store("abc123")];
+    records.extend(
+        texts
+            .iter()
+            .map(|(id, text)| token_record(0, *id, A_DAY_ON, text)),
+    );
+    sealed(&setting, &records).unwrap();
+    let tokens = setting.cache();
+    let report = tokens.restore().await;
+    assert_eq!(
+        (report.restored, report.mismatched, report.left_out),
+        (3, 2, 0)
+    );
+    for (customer, is_there) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+        assert_eq!(held(&tokens, customer).is_some(), is_there, "{customer}");
+    }
+    // Nor does it come into the next snapshot.
+    assert_eq!(tokens.write_snapshot().await.unwrap().tokens, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1134,6 +1219,7 @@ fn every_problem_says_what_happened_and_what_to_do() {
         (SnapshotProblem::NewerVersion(7), "format 7"),
         (SnapshotProblem::RolledBack, "put back"),
         (SnapshotProblem::TooOld, "`not_older_than`"),
+        (SnapshotProblem::FromTheFuture, "check this machine's clock"),
         (
             unreadable.clone(),
             "folder/file cannot be opened or read (permission denied)",
