@@ -203,8 +203,10 @@ pub fn headers(bytes: &[u8]) {
         ))
     });
     for (name, value) in lines.take(MOST_LINES) {
-        // Another clock to measure dates by is the one header that may make a wait shorter.
-        let resets = name == http::header::DATE;
+        // Another clock to measure dates by may make a wait shorter, and so may that it is no clock.
+        let resets = name == http::header::DATE
+            || name == http::header::AGE
+            || name.as_str().contains("cache");
         headers.append(name, value);
         let wait = wanted_wait(&headers, now);
         let for_budget = wanted_wait_for_budget(&headers, now);
@@ -302,7 +304,25 @@ fn slow_wait(headers: &HeaderMap, now: SystemTime, for_budget: bool) -> Option<D
             .filter_map(|it| it.to_str().ok())
     };
     let date = |text: &str| httpdate::parse_http_date(text).ok();
-    let now = text("date").find_map(date).unwrap_or(now);
+    let is_cached = headers.contains_key("age")
+        || [
+            "x-cache",
+            "x-cache-status",
+            "x-proxy-cache",
+            "cf-cache-status",
+            "cache-status",
+        ]
+        .into_iter()
+        .flat_map(|name| headers.get_all(name))
+        .any(|value| {
+            String::from_utf8_lossy(value.as_bytes())
+                .to_ascii_lowercase()
+                .contains("hit")
+        });
+    let now = text("date")
+        .find_map(date)
+        .filter(|_| !is_cached)
+        .unwrap_or(now);
     let mut waits = Vec::new();
     for value in ["retry-after", "x-retry-after"].into_iter().flat_map(text) {
         if value

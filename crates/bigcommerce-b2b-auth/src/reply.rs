@@ -107,17 +107,15 @@ impl ReplyMeta {
                 "trace-id" => {
                     meta.trace_id = meta.trace_id.or_else(|| identifier(text()?, secrets));
                 }
-                "age" => meta.is_cached = true,
-                "x-cache" | "x-cache-status" | "x-proxy-cache" | "cf-cache-status"
-                | "cache-status" => {
-                    meta.is_cached |= text().is_some_and(contains_hit);
-                }
                 "date" => meta.date = meta.date.or_else(|| http_date(text()?)),
                 "x-envoy-upstream-service-time" => {
                     let millis = || text()?.trim().parse().ok().map(Duration::from_millis);
                     meta.service_time = meta.service_time.or_else(millis);
                 }
-                _ => meta.budget.add(name, value),
+                _ => {
+                    meta.is_cached |= is_of_a_cache(name, value);
+                    meta.budget.add(name, value);
+                }
             }
         }
         meta
@@ -131,11 +129,18 @@ impl ReplyMeta {
     }
 }
 
-/// Whether a header of a cache reports a hit, such as `X-Cache: Hit from cloudfront`.
-fn contains_hit(text: &str) -> bool {
-    text.as_bytes()
-        .windows(3)
-        .any(|word| word.eq_ignore_ascii_case(b"hit"))
+/// Whether this header says that a cache responded: `Age`, or a hit such as `X-Cache: Hit from cloudfront`.
+fn is_of_a_cache(name: &HeaderName, value: &HeaderValue) -> bool {
+    match name.as_str() {
+        "age" => true,
+        "x-cache" | "x-cache-status" | "x-proxy-cache" | "cf-cache-status" | "cache-status" => {
+            value
+                .as_bytes()
+                .windows(3)
+                .any(|word| word.eq_ignore_ascii_case(b"hit"))
+        }
+        _ => false,
+    }
 }
 
 /// What the headers of one reply say of the store's request budget. The service counts all integrations of a store
@@ -197,8 +202,8 @@ fn fewer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 
 /// How long the service wants the caller to wait, the longest of the headers that may say so. Never more than a day.
 pub(crate) fn wanted_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    // The service's own clock is the better reference, if the reply tells it.
-    let now = || date(headers).unwrap_or(now);
+    // The service's own clock is the better reference, if the response tells it.
+    let now = || live_date(headers).unwrap_or(now);
     texts(headers, "retry-after")
         .chain(texts(headers, "x-retry-after"))
         .filter_map(|value| longest_of_list(value).or_else(|| time_until(value, now())))
@@ -231,8 +236,14 @@ fn texts<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item =
         .filter_map(|value| value.to_str().ok())
 }
 
-/// The service's clock.
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
+/// The service's clock, unless a cache responded.
+fn live_date(headers: &HeaderMap) -> Option<SystemTime> {
+    if headers
+        .iter()
+        .any(|(name, value)| is_of_a_cache(name, value))
+    {
+        return None;
+    }
     texts(headers, "date").find_map(http_date)
 }
 
@@ -380,6 +391,23 @@ mod tests {
                 ][..],
                 Some(40),
             ),
+            // A cached `Date` is not the service's clock.
+            (
+                &[
+                    ("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT"),
+                    ("date", "Sun, 06 Nov 1994 08:49:07 GMT"),
+                    ("age", "30"),
+                ][..],
+                Some(10),
+            ),
+            (
+                &[
+                    ("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT"),
+                    ("date", "Sun, 06 Nov 1994 08:49:07 GMT"),
+                    ("x-cache", "MISS"),
+                ][..],
+                Some(40),
+            ),
             (&[("retry-after", "2"), ("x-retry-after", "9")][..], Some(9)),
             (
                 &[
@@ -495,6 +523,29 @@ mod tests {
             ("x-requests-allocated", "150 times/60 s, 100 times/60 s"),
         ]));
         assert_eq!((reading.remaining, reading.allocated), (Some(3), Some(100)));
+    }
+
+    #[test]
+    fn the_date_of_a_cached_response_is_not_the_services_clock() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:07 GMT");
+        for (header, is_live) in [
+            (("via", "1.1 google"), true),
+            (("x-cache", "MISS, MISS"), true),
+            (("cache-status", "edge; fwd=miss"), true),
+            (("cf-cache-status", "DYNAMIC"), true),
+            (("age", "0"), false),
+            (("age", "soon"), false),
+            (("x-cache", "Hit from cloudfront"), false),
+            (("x-cache-status", "HIT"), false),
+            (("cf-cache-status", "HIT"), false),
+            (("cache-status", "edge; hit"), false),
+            (("x-proxy-cache", "TCP_HIT"), false),
+        ] {
+            let set = headers(&[date, header]);
+            let meta = ReplyMeta::read(200, &set, 1, SystemTime::UNIX_EPOCH, &[]);
+            assert!(meta.date.is_some(), "{header:?}");
+            assert_eq!(meta.live_date().is_some(), is_live, "{header:?}");
+        }
     }
 
     #[test]
