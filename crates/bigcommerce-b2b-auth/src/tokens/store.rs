@@ -32,7 +32,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// and leaves the store in peace for a few seconds. The first failure and the first success after it are reported:
 /// [`Observer::on_backend`](crate::watch::Observer::on_backend), [`TokenMetrics`](crate::TokenMetrics), and the log.
 /// 1. It has no token for a key: it asks [`load`](Self::load). A token is served and kept. `None`, an error and a late answer
-///    are a miss.
+///    are a miss. So is a token that names another customer or store than the key, is longer than 16 KiB, or was requested
+///    more than 30 seconds in the future; it is counted and logged.
 /// 2. On a miss it asks for a [`lease`](Self::lease) that is longer than a mint may take.
 ///    - [`Lease::Acquired`]: it looks with `load` once more, since whoever had the lease before may have been faster. If
 ///      there is still nothing it mints, offers the token with [`put_if_newer`](Self::put_if_newer), and gives the lease
