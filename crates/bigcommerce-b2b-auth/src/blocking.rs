@@ -38,6 +38,12 @@
 //! [`ClientBuilder::deadline`](crate::ClientBuilder::deadline) and [`CallOptions`](crate::CallOptions). There is no other way
 //! to end one early. A reply is read whole before it is handed over.
 //!
+//! # After a fork
+//! A fork copies the client and not its thread. In the forked process every call gives an error of
+//! [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) at once, and sends nothing. Create both the async client and this
+//! one after the fork, as servers do that fork a process for each worker: a client that is older than the fork also shares its
+//! connections with the parent process.
+//!
 //! # When something panics
 //! A panic of what the client was built with ends the one call, with an error of
 //! [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted), and leaves the others alone.

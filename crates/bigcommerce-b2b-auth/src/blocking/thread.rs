@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    process,
     sync::mpsc::{self, SyncSender},
     thread,
 };
@@ -26,6 +27,8 @@ type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 pub(super) struct RuntimeThread {
     jobs: UnboundedSender<Job>,
+    /// The process that the thread is in. A fork copies the handle and not the thread.
+    process: u32,
 }
 
 impl RuntimeThread {
@@ -41,7 +44,10 @@ impl RuntimeThread {
             .name(NAME.to_owned())
             .spawn(|| serve(runtime, arriving))
             .map_err(not_started)?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs,
+            process: process::id(),
+        })
     }
 
     /// Runs `call` on the thread and waits for its result.
@@ -60,6 +66,7 @@ impl RuntimeThread {
         call: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Error> {
         refuse_async_context()?;
+        self.refuse_other_process()?;
         let (give_back, result) = mpsc::sync_channel(1);
         self.jobs
             .send(Box::pin(hand_over(call, give_back)))
@@ -74,6 +81,17 @@ impl RuntimeThread {
             )
             .maybe_applied(true)
         })
+    }
+
+    /// In a process that was forked off, nobody would ever take a call.
+    fn refuse_other_process(&self) -> Result<(), Error> {
+        if self.process == process::id() {
+            return Ok(());
+        }
+        Err(Error::configuration(
+            "the blocking client cannot be used in a forked process: the thread that makes its calls is in the process \
+             that created it; create clients after the fork",
+        ))
     }
 }
 
@@ -128,7 +146,10 @@ mod tests {
     fn a_thread_that_has_ended_is_told() {
         let (jobs, arriving) = unbounded_channel();
         drop(arriving);
-        let thread = RuntimeThread { jobs };
+        let thread = RuntimeThread {
+            jobs,
+            process: process::id(),
+        };
         let error = thread
             .run(&POST_AUTH_CUSTOMERS_STOREFRONT, async { Ok(()) })
             .unwrap_err();
@@ -137,11 +158,30 @@ mod tests {
         assert!(!error.may_have_been_applied());
     }
 
+    /// What a fork leaves: a handle whose thread is in another process, and a queue that nobody reads.
+    #[test]
+    fn a_call_in_another_process_than_the_threads_is_refused_at_once() {
+        let (jobs, mut arriving) = unbounded_channel();
+        let forked = RuntimeThread {
+            jobs,
+            process: process::id() + 1,
+        };
+        let error = forked
+            .clone()
+            .run(&POST_AUTH_CUSTOMERS_STOREFRONT, async { Ok(()) })
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().contains("after the fork"), "{error}");
+        assert!(!error.may_have_been_applied());
+        assert!(arriving.try_recv().is_err());
+    }
+
     #[test]
     fn a_runtime_that_goes_away_ends_what_waits() {
         let (jobs, mut arriving) = unbounded_channel();
         let waiting = thread::spawn(move || {
-            RuntimeThread { jobs }.run(&POST_AUTH_CUSTOMERS_STOREFRONT, async {
+            let process = process::id();
+            RuntimeThread { jobs, process }.run(&POST_AUTH_CUSTOMERS_STOREFRONT, async {
                 std::future::pending::<Result<(), Error>>().await
             })
         });
