@@ -3,6 +3,7 @@
 
 mod calls;
 pub mod managed;
+pub mod refusing;
 mod seen;
 
 use std::{

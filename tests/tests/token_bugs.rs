@@ -20,9 +20,10 @@ use std::{
 use bigcommerce_b2b_auth::{
     Answer, BudgetLimit, Capacity, ChannelId, Client, Clock, ClockReading, CustomerEpoch, Error,
     ErrorKind, Fingerprint, Invalidation, Jitter, Judgement, Lease, LeaseOwner, ManagedToken,
-    MemoryTokenStore, Put, ResponseJudge, ResponseView, RetryPolicy, Secret, Sleep, Snapshot,
-    SnapshotKey, SnapshotProblem, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey,
-    StoredToken, StorefrontToken, StorefrontTokens, TokenRequest, TokenStore,
+    MemoryTokenStore, Put, ResponseJudge, ResponseView, RetryPolicy, RotatingSecret, Secret,
+    SecretFuture, SecretProvider, Sleep, Snapshot, SnapshotKey, SnapshotProblem, StoreAccess,
+    StoreError, StoreFuture, StoreHash, StoreKey, StoredToken, StorefrontToken, StorefrontTokens,
+    TokenRequest, TokenStore,
     transport::{Delivery, Operation as Called, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
@@ -33,7 +34,10 @@ use http::StatusCode;
 use serde_json::json;
 use tests::{
     InProcess, PausedClock,
-    managed::{Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer, http_date},
+    managed::{
+        ACCESS_TOKEN, Chance, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer, http_date,
+    },
+    refusing::Setting,
 };
 use tokio::{runtime, sync::Notify};
 use tracing_subscriber::{
@@ -271,16 +275,18 @@ async fn bug_05_a_failed_renewal_replaces_a_valid_token() {
     }
     assert!(managed.mints() > 10, "it was tried: {}", managed.mints());
 
-    // Nor does a failure of the whole store, which somebody else met with in the token's last minutes.
+    // Nor does a failure of the whole store, which two others met with in the token's last minutes.
     let managed = Managed::new(Wanted::default());
     let first = secret(&managed, 1).await;
     tokio::time::sleep(DAY - 4 * MINUTE).await;
-    managed
-        .sandbox
-        .respond_next(Operation::Mint, refusal(StatusCode::FORBIDDEN));
-    assert_eq!(kind(&managed, 2).await, ErrorKind::Forbidden);
+    for other in [2, 3] {
+        managed
+            .sandbox
+            .respond_next(Operation::Mint, refusal(StatusCode::FORBIDDEN));
+        assert_eq!(kind(&managed, other).await, ErrorKind::Forbidden);
+    }
     assert_eq!(secret(&managed, 1).await, first);
-    assert_eq!(managed.mints(), 2);
+    assert_eq!(managed.mints(), 3);
 }
 
 fn refusal(status: StatusCode) -> CannedReply {
@@ -1553,6 +1559,318 @@ async fn bug_28_calls_whose_rejections_come_one_after_the_other_share_one_mint()
     assert!(sent.iter().all(|token| *token == sent[0]), "{sent:?}");
     assert_ne!(sent[0], first.expose_secret());
     assert_eq!(managed.mints(), 2);
+}
+
+/// The cache of a store that has worked, whose access token is not accepted any more; customers 1 and 2 have met that, so that
+/// it is the store's failure.
+async fn with_a_stale_access_token(access: StoreAccess) -> Setting {
+    let setting = Setting::with_access(20, access);
+    setting.tokens.get(customer(20)).await.unwrap();
+    setting.service.accept("new");
+    for id in [1, 2] {
+        let error = setting.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+        assert_eq!(error.remembered_for(), None);
+    }
+    assert_refused(&setting.tokens, &[1, 2, 3]).await;
+    setting
+}
+
+/// Each of these customers is refused because of what is remembered.
+async fn assert_refused(tokens: &StorefrontTokens, customers: &[u64]) {
+    for id in customers {
+        let error = tokens.get(customer(*id)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{id}");
+        assert!(error.remembered_for().is_some(), "{id}: {error}");
+    }
+}
+
+/// Each of these customers gets a token, at once.
+async fn assert_served(tokens: &StorefrontTokens, customers: impl IntoIterator<Item = u64>) {
+    for id in customers {
+        if let Err(error) = tokens.get(customer(id)).await {
+            panic!("{id}: {error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_secret_that_was_rotated_is_not_seen_until_a_timer_ends() {
+    let token = RotatingSecret::new(ACCESS_TOKEN);
+    let access = StoreAccess::from_provider(STORE_HASH, token.clone()).unwrap();
+    let setting = with_a_stale_access_token(access).await;
+    // As long as it is the old one, nothing is sent.
+    let before = setting.service.mints();
+    tokio::time::sleep(10 * SECOND).await;
+    assert_refused(&setting.tokens, &[1, 2, 3, 4]).await;
+    assert_eq!(setting.service.mints(), before);
+    token.set("new");
+    // Those who failed, and those who did not; all of them at once.
+    let all = join_all((1..=10).map(|id| setting.tokens.get(customer(id)))).await;
+    assert!(all.iter().all(Result::is_ok));
+    // A token that does not work either is a failure of its own.
+    token.set("wrong");
+    for id in [11, 12] {
+        let error = setting.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.remembered_for(), None);
+    }
+    assert_refused(&setting.tokens, &[11, 12, 13]).await;
+    token.set("new");
+    assert_served(&setting.tokens, 11..=15).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_one_customers_failure_outlives_the_access_token_that_it_happened_with() {
+    // The store has worked, and one customer alone has met the refusal; or it never worked.
+    for has_worked in [true, false] {
+        let token = RotatingSecret::new(ACCESS_TOKEN);
+        let access = StoreAccess::from_provider(STORE_HASH, token.clone()).unwrap();
+        let setting = Setting::with_access(20, access);
+        if has_worked {
+            assert_served(&setting.tokens, [20]).await;
+        }
+        setting.service.accept("new");
+        // Several times, so that it is remembered for minutes.
+        for _ in 0..4 {
+            setting.tokens.get(customer(1)).await.unwrap_err();
+            tokio::time::sleep(6 * MINUTE).await;
+        }
+        setting.tokens.get(customer(1)).await.unwrap_err();
+        assert_refused(&setting.tokens, &[1]).await;
+        token.set("new");
+        assert_served(&setting.tokens, [1, 2, 3]).await;
+    }
+}
+
+/// A provider that takes its time, and has what it is told to have.
+#[derive(Debug, Clone)]
+struct Vault(Arc<Mutex<VaultState>>);
+
+#[derive(Debug)]
+struct VaultState {
+    secret: Option<&'static str>,
+    takes: Duration,
+    asked: u64,
+}
+
+impl Vault {
+    fn new(secret: &'static str, takes: Duration) -> Self {
+        Self(Arc::new(Mutex::new(VaultState {
+            secret: Some(secret),
+            takes,
+            asked: 0,
+        })))
+    }
+
+    fn has(&self, secret: Option<&'static str>) {
+        self.0.lock().unwrap().secret = secret;
+    }
+
+    fn takes(&self, time: Duration) {
+        self.0.lock().unwrap().takes = time;
+    }
+
+    fn asked(&self) -> u64 {
+        self.0.lock().unwrap().asked
+    }
+}
+
+impl SecretProvider for Vault {
+    fn secret<'a>(&'a self, _: Option<&'a Secret>) -> SecretFuture<'a> {
+        let (secret, takes) = {
+            let mut state = self.0.lock().unwrap();
+            state.asked += 1;
+            (state.secret, state.takes)
+        };
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            secret
+                .map(Secret::from)
+                .ok_or_else(|| "the vault is sealed".into())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_provider_that_has_another_secret_is_not_asked_until_a_timer_ends() {
+    let vault = Vault::new(ACCESS_TOKEN, SECOND / 10);
+    let access = StoreAccess::from_provider(STORE_HASH, vault.clone()).unwrap();
+    let setting = with_a_stale_access_token(access).await;
+    let before = setting.service.mints();
+    // It has the old one, has none, or does not answer in time: the refusal stays, and nobody waits for long.
+    for (secret, takes) in [
+        (Some(ACCESS_TOKEN), SECOND / 10),
+        (None, SECOND / 10),
+        (Some("new"), MINUTE),
+    ] {
+        vault.has(secret);
+        vault.takes(takes);
+        let began = tokio::time::Instant::now();
+        assert_refused(&setting.tokens, &[1, 3]).await;
+        assert!(began.elapsed() <= 2 * SECOND, "{:?}", began.elapsed());
+    }
+    assert_eq!(setting.service.mints(), before);
+    // Those who are refused at the same time ask it once.
+    vault.takes(SECOND / 10);
+    vault.has(Some(ACCESS_TOKEN));
+    let asked = vault.asked();
+    let all = join_all((1..=19).map(|id| setting.tokens.get(customer(id)))).await;
+    assert!(all.iter().all(Result::is_err));
+    assert_eq!(vault.asked(), asked + 1);
+    vault.has(Some("new"));
+    let all = join_all((1..=10).map(|id| setting.tokens.get(customer(id)))).await;
+    assert!(all.iter().all(Result::is_ok));
+    // While nothing is remembered it is asked by the calls alone.
+    let asked = vault.asked();
+    assert_served(&setting.tokens, 1..=15).await;
+    assert_eq!(vault.asked(), asked + 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_provider_that_had_no_secret_is_not_asked_until_a_timer_ends() {
+    let vault = Vault::new(ACCESS_TOKEN, SECOND / 10);
+    let access = StoreAccess::from_provider(STORE_HASH, vault.clone()).unwrap();
+    let setting = Setting::with_access(20, access);
+    assert_served(&setting.tokens, [20]).await;
+    vault.has(None);
+    // No customer is involved: the first failure concerns all.
+    for id in 1..=3 {
+        let error = setting.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CredentialsUnavailable);
+        assert_eq!(error.remembered_for().is_some(), id > 1);
+    }
+    vault.has(Some(ACCESS_TOKEN));
+    assert_served(&setting.tokens, 1..=10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_client_with_another_access_token_is_refused_because_of_the_first_one() {
+    let access = StoreAccess::new(STORE_HASH, ACCESS_TOKEN).unwrap();
+    let setting = with_a_stale_access_token(access).await;
+    let client = setting
+        .client
+        .for_store(StoreAccess::new(STORE_HASH, "new").unwrap());
+    let with_new = setting.tokens.for_store(client);
+    // The old one stays refused as long as nothing shows that the store works.
+    assert_refused(&setting.tokens, &[1, 2, 3]).await;
+    assert_served(&with_new, [1, 2, 3]).await;
+    // What is in the cache is for both of them. The old one is tried again, and is refused on its own.
+    assert_served(&setting.tokens, [1, 2, 3]).await;
+    for id in [4, 5] {
+        let error = setting.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.remembered_for(), None);
+    }
+    let before = setting.service.mints();
+    assert_refused(&setting.tokens, &[4, 5, 6]).await;
+    assert_eq!(setting.service.mints(), before);
+    assert_served(&with_new, 4..=8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_call_that_succeeds_does_not_end_a_remembered_failure() {
+    let access = StoreAccess::new(STORE_HASH, ACCESS_TOKEN).unwrap();
+    let setting = with_a_stale_access_token(access).await;
+    // The same token is accepted again. Nobody can know that, until a call succeeds outside of the cache.
+    setting.service.accept(ACCESS_TOKEN);
+    assert_refused(&setting.tokens, &[3]).await;
+    let relative = setting.client.for_store(
+        StoreAccess::from_provider(STORE_HASH, RotatingSecret::new(ACCESS_TOKEN)).unwrap(),
+    );
+    relative
+        .mint_storefront_token(customer(19))
+        .send()
+        .await
+        .unwrap();
+    assert_served(&setting.tokens, 2..=10).await;
+    // A call that fails, or that does without the access token, shows nothing.
+    let access = StoreAccess::new(STORE_HASH, ACCESS_TOKEN).unwrap();
+    let setting = with_a_stale_access_token(access).await;
+    let failed = setting.client.mint_storefront_token(customer(19)).send();
+    assert!(failed.await.is_err());
+    assert_refused(&setting.tokens, &[3]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_failure_is_remembered_for_the_access_token_that_was_sent_last() {
+    // The call asks its provider for a newer token when the first one is refused, and sends that.
+    let token = RotatingSecret::new(ACCESS_TOKEN);
+    #[derive(Debug)]
+    struct Newer(RotatingSecret);
+    impl SecretProvider for Newer {
+        fn secret<'a>(&'a self, refused: Option<&'a Secret>) -> SecretFuture<'a> {
+            if refused.is_some_and(|refused| refused.expose_secret() == "first") {
+                self.0.set("second");
+            }
+            let secret = self.0.get();
+            Box::pin(async move { Ok(secret) })
+        }
+    }
+    let access = StoreAccess::from_provider(STORE_HASH, Newer(token.clone())).unwrap();
+    let setting = Setting::with_access(20, access);
+    assert_served(&setting.tokens, [20]).await;
+    setting.service.accept("third");
+    token.set("first");
+    for id in [1, 2] {
+        let error = setting.tokens.get(customer(id)).await.unwrap_err();
+        assert_eq!(error.remembered_for(), None);
+    }
+    assert_eq!(token.get().expose_secret(), "second");
+    // It counts for the second one, and not for the first.
+    let before = setting.service.mints();
+    assert_refused(&setting.tokens, &[1, 2, 3]).await;
+    assert_eq!(setting.service.mints(), before);
+    token.set("third");
+    assert_served(&setting.tokens, 1..=5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bug_30_a_renewal_in_the_background_is_refused_though_the_access_token_is_another_one() {
+    let rotating = RotatingSecret::new(ACCESS_TOKEN);
+    let vault = Vault::new(ACCESS_TOKEN, SECOND / 10);
+    type Change = Box<dyn Fn()>;
+    let changes: [(StoreAccess, Change); 2] = [
+        (
+            StoreAccess::from_provider(STORE_HASH, rotating.clone()).unwrap(),
+            Box::new(move || rotating.set("new")),
+        ),
+        (
+            StoreAccess::from_provider(STORE_HASH, vault.clone()).unwrap(),
+            Box::new(move || vault.has(Some("new"))),
+        ),
+    ];
+    for (access, change) in changes {
+        let setting = Setting::with_access(20, access);
+        assert_served(&setting.tokens, 4..=9).await;
+        let secret = |id| {
+            let token = setting.tokens.get_cached(customer(id)).unwrap();
+            token.expose_secret().to_owned()
+        };
+        let old: Vec<_> = (4..=9).map(secret).collect();
+        tokio::time::sleep(SOFT).await;
+        setting.service.accept("new");
+        for id in [1, 2] {
+            setting.tokens.get(customer(id)).await.unwrap_err();
+        }
+        let before = setting.service.mints();
+        // With the old one nothing is sent, and the token is served.
+        assert_eq!(secret(4), old[0]);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(setting.service.mints(), before);
+        change();
+        for id in 5..=9 {
+            assert_eq!(secret(id), old[id as usize - 4]);
+        }
+        tokio::time::sleep(SECOND).await;
+        for id in 5..=9 {
+            assert_ne!(secret(id), old[id as usize - 4], "{id}");
+        }
+        assert_eq!(setting.service.mints(), before + 5);
+        // The one that had to wait comes to its turn as well.
+        tokio::time::sleep(MINUTE).await;
+        secret(4);
+        tokio::time::sleep(SECOND).await;
+        assert_ne!(secret(4), old[0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,8 +71,10 @@ async fn stores_share_a_cache_and_nothing_else() {
     let on_channel = TokenRequest::new(customer(1)).channel(ChannelId::DEFAULT);
     let error = of_wrong.get(on_channel.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-    let error = of_second.get(on_channel.clone()).await.unwrap_err();
+    let error = of_wrong.get(on_channel.clone()).await.unwrap_err();
     assert!(error.remembered_for().is_some());
+    // The failure counts for the access token that it happened with.
+    assert!(of_second.get(on_channel.clone()).await.is_ok());
     assert!(tokens.get(on_channel).await.is_ok());
     assert!(format!("{of_second:?}").contains("second"));
 }

@@ -18,6 +18,8 @@ use std::{
 
 pub use self::local::LocalBudgets;
 pub(crate) use self::stores::{StoreLine, Stores};
+#[cfg(feature = "tokens")]
+pub(crate) use self::stores::{Successes, SuccessesSoFar};
 use crate::{BudgetReading, Clock};
 
 /// How much of a store's budget this process takes for itself.

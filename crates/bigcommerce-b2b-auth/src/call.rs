@@ -1,6 +1,8 @@
 //! The one place that sends anything: credentials, budget, attempts, and the decision to try again.
 //! By the time a generated method parses, the reply is whole and known to be a success.
 
+#[cfg(feature = "tokens")]
+use std::sync::atomic::AtomicU64;
 use std::{
     borrow::Cow,
     pin::pin,
@@ -23,6 +25,8 @@ use http::{
 use reqwest::{Request, Response, ResponseBuilderExt as _};
 use tracing::{Instrument as _, Span};
 
+#[cfg(feature = "tokens")]
+use crate::credentials::TokenFingerprint;
 use crate::{
     Clock, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
     attempt::{Accepted, Attempt, Failed},
@@ -52,10 +56,34 @@ pub(crate) struct Effort {
     sent: AtomicU32,
     /// Whether it had to wait for the store's budget.
     waited: AtomicBool,
+    /// The fingerprint of the token that the last attempt was sent with.
+    #[cfg(feature = "tokens")]
+    token: AtomicU64,
+}
+
+impl Effort {
+    /// An attempt is about to be sent with this token.
+    fn sends(&self, token: Option<&Secret>) {
+        #[cfg(feature = "tokens")]
+        self.token.store(
+            token
+                .map_or(TokenFingerprint::NONE, TokenFingerprint::of)
+                .bits(),
+            Ordering::Relaxed,
+        );
+        #[cfg(not(feature = "tokens"))]
+        let _ = token;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(feature = "tokens")]
 impl Effort {
+    /// The token that the last attempt was sent with.
+    pub(crate) fn token(&self) -> TokenFingerprint {
+        TokenFingerprint::from_bits(self.token.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn has_sent(&self) -> bool {
         self.sent() > 0
     }
@@ -285,6 +313,9 @@ impl Call {
                 .await
             {
                 Ok(accepted) => {
+                    if self.needs_access_token() {
+                        self.store.successes.count();
+                    }
                     self.store.retry_tokens.earn(progress.paid);
                     return Ok(self.accept(accepted));
                 }
@@ -347,7 +378,7 @@ impl Call {
     ) -> Result<Accepted, Failed> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(effort) = &self.effort {
-            effort.sent.fetch_add(1, Ordering::Relaxed);
+            effort.sends(token);
         }
         let clock = &self.shared.clock;
         let began = clock.instant();
@@ -537,6 +568,14 @@ impl Call {
         let names_store = self.credentials.store_hash_header().is_some();
         self.operation
             .choose_credentials(|name| Some(name) == token || names_store && name == STORE_HASH)
+    }
+
+    /// Whether the operation cannot be called without the store's access token, so that its success shows that the token works.
+    fn needs_access_token(&self) -> bool {
+        let alternatives = self.operation.credentials;
+        alternatives
+            .iter()
+            .all(|headers| headers.contains(&"X-Auth-Token"))
     }
 
     /// The document says which headers an operation takes; the type of the client has made sure that they are there.

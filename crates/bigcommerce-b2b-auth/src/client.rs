@@ -25,6 +25,8 @@ use crate::{
     transport::{HttpSettings, HttpTransport},
     watch::Observer,
 };
+#[cfg(feature = "tokens")]
+use crate::{budget::Successes, credentials::Token};
 
 /// A client of the B2B Edition Authentication API.
 ///
@@ -340,6 +342,12 @@ impl<C: Credentials> Client<C> {
         self.store.budget.status()
     }
 
+    /// Counts the successful calls of this client and its relatives to the store.
+    #[cfg(feature = "tokens")]
+    pub(crate) fn successes(&self) -> &Successes {
+        &self.store.successes
+    }
+
     /// What the client reads the time by.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
@@ -442,6 +450,14 @@ impl<C: Credentials> Client<C> {
             Some((_, crate::credentials::Token::Fixed(token))) => Some(token),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "tokens")]
+impl Client<StoreAccess> {
+    /// The access token, or what knows it.
+    pub(crate) fn access_token(&self) -> &Token {
+        self.credentials.access_token()
     }
 }
 

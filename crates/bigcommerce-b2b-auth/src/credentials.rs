@@ -2,6 +2,11 @@
 //! current and the legacy pair together: sending both has "unexpected results", so it cannot be written down.
 
 use std::{fmt, sync::Arc};
+#[cfg(feature = "tokens")]
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
 
 use crate::{Environment, Error, Hint, Secret, SecretProvider, secret_provider::header_safe};
 
@@ -81,6 +86,31 @@ pub enum Token {
     Provided(Arc<dyn SecretProvider>),
 }
 
+/// A fingerprint of an access token, by which two of them are distinguished within this process. The token cannot be found
+/// from it.
+#[cfg(feature = "tokens")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenFingerprint(u64);
+
+#[cfg(feature = "tokens")]
+impl TokenFingerprint {
+    /// There was no token.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn of(token: &Secret) -> Self {
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(KEYS.hash_one(token.expose_secret()).max(1))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
 impl StoreAccess {
     /// Pairs a store hash with an access token of that store.
     ///
@@ -121,6 +151,13 @@ impl StoreAccess {
             store_hash: StoreHash::new(store_hash)?,
             access_token: Token::Provided(Arc::new(provider)),
         })
+    }
+}
+
+#[cfg(feature = "tokens")]
+impl StoreAccess {
+    pub(crate) fn access_token(&self) -> &Token {
+        &self.access_token
     }
 }
 

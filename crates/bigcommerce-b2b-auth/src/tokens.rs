@@ -6,9 +6,11 @@
 //! seam for a store that a fleet shares, `warm.rs` fetching before anybody asks.
 
 mod access;
+mod access_token;
 mod backend;
 mod cache;
 mod chores;
+mod circuit_breaker;
 mod entry;
 mod failures;
 mod fetch;
@@ -32,10 +34,7 @@ mod warm;
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -45,11 +44,13 @@ use tracing::Span;
 #[cfg(any(test, feature = "store-contract"))]
 pub use self::store::contract;
 use self::{
+    access_token::CurrentAccessToken,
     backend::{BACKGROUND_TIMEOUT, Backend},
     cache::TokenCache,
     chores::Chores,
+    circuit_breaker::{Applicant, Breaker},
     entry::{Entry, Phase, Unfit},
-    failures::{Breaker, Failures},
+    failures::{Failure, Failures},
     flight::Flights,
     forgotten::Forgotten,
     key::Key,
@@ -112,7 +113,7 @@ use crate::{
 /// |---|---|
 /// | **one mint** for each customer at a time | all who wait share it, its failure too; a caller who gives up harms nobody, and what was sent is finished and kept |
 /// | **renewal** | in the background after 70 to 90 % of a token's life, drawn anew for each so that they do not come due together, when it is used, and while two fifths of the store's budget are left; waited for in its last 5 minutes; not served in its last 30 seconds |
-/// | **failures** | a valid token outlives every failed renewal; what failed is not tried again for 1 to 5 s (the service), 30 to 60 s (an unknown customer), or 30 to 60 s for the whole store (its credentials), after which one tries for all; in an outage, when five customers in a row fail for what is the service's, one tries for all every few seconds |
+/// | **failures** | a valid token outlives every failed renewal; a failed mint of a customer is not repeated for 1 to 5 s if the service failed, and for 30 to 60 s if the customer is unknown or refused, twice as long after each further time, up to 10 minutes. When a second customer is refused in the same way, the store's access token is to blame: nobody tries for 30 to 60 s, then one customer tries for all; another access token is tried at once. In an outage, when five customers in a row fail because of the service, one tries for all every few seconds. [`forget_failures`](Self::forget_failures) ends all of these waits |
 /// | **refused tokens** | [`invalidate`](Self::invalidate) takes out the token that was refused and no newer one; it does not come back; a customer costs one such mint a minute |
 /// | **bounds** | [`Capacity`] by number or bytes; what is used least goes first; what is over is swept out; everything that is remembered is bounded |
 ///
@@ -170,8 +171,6 @@ struct Settings {
 struct StoreState {
     number: u64,
     breaker: Breaker,
-    /// Whether it ever gave a token: then its hash is not wrong.
-    has_worked: AtomicBool,
 }
 
 impl StoreState {
@@ -179,13 +178,12 @@ impl StoreState {
         Self {
             number,
             breaker: Breaker::default(),
-            has_worked: AtomicBool::new(false),
         }
     }
 
     /// Whether no failure of the store holds now.
     fn is_at_rest(&self, now: ClockReading) -> bool {
-        self.breaker.refusal(now).is_none()
+        self.breaker.is_at_rest(now)
     }
 }
 
@@ -193,6 +191,7 @@ impl StoreState {
 struct Store {
     client: Client<StoreAccess>,
     state: Arc<StoreState>,
+    access_token: CurrentAccessToken,
 }
 
 impl std::ops::Deref for Store {
@@ -221,6 +220,15 @@ impl Store {
         Holder {
             customer: Some(key.customer()),
             store_hash: Some(self.client.store_hash().as_str()),
+        }
+    }
+
+    /// Whether a remembered failure counts for a mint of this client: it does not if it happened with another access token than
+    /// the client would send now.
+    async fn heeds(&self, failure: &Failure, ends_at: Option<Instant>) -> bool {
+        match failure.token() {
+            Some(token) => self.access_token.is(token, &self.client, ends_at).await,
+            None => true,
         }
     }
 
@@ -623,6 +631,39 @@ impl StorefrontTokens {
         Refusal::Invalidated
     }
 
+    /// Forgets the failures of this store and its customers, so that the next access tries at once: after something was put right
+    /// that the cache cannot know of, such as the scope of an access token, or a customer who was activated.
+    ///
+    /// There is no need for it after the access token itself was replaced: a failure counts for the token that it happened with.
+    /// The store's rate limit holds as before, and so does the limit of one mint a minute for a customer whose new token was
+    /// rejected as well.
+    ///
+    /// ```
+    /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+    /// use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, StorefrontTokens};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let sandbox = Sandbox::builder().start().await?;
+    /// # let client = Client::builder()
+    /// #     .credentials(StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?)
+    /// #     .base_url(sandbox.base_url())
+    /// #     .build()?;
+    /// let tokens = StorefrontTokens::builder().client(client).build();
+    /// let unknown = CustomerId::new(999_999)?;
+    /// assert_eq!(tokens.get(unknown).await.unwrap_err().remembered_for(), None);
+    /// assert!(tokens.get(unknown).await.unwrap_err().remembered_for().is_some());
+    ///
+    /// tokens.forget_failures(); // the customer was created meanwhile
+    /// assert_eq!(tokens.get(unknown).await.unwrap_err().remembered_for(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn forget_failures(&self) {
+        self.shared.failures.forget_store(self.store.number);
+        self.store.breaker.forget_failures();
+    }
+
     /// Throws out what does not count any more and says how many tokens that were. It happens by itself every ten minutes, as
     /// long as tokens are fetched.
     pub fn sweep(&self) -> usize {
@@ -712,12 +753,35 @@ async fn tell_log_out(
 }
 
 impl Shared {
+    /// The remembered failure that a mint for this key has to wait for: the customer's own, or the store's.
+    async fn refusal(&self, store: &Store, key: &Key, ends_at: Option<Instant>) -> Option<Failure> {
+        let now = self.clock.reading();
+        if let Some(failure) = self.failures.of(key, now)
+            && store.heeds(&failure, ends_at).await
+        {
+            return Some(failure);
+        }
+        let failure = store.breaker.refusal(&self.applicant(key, now), now)?;
+        store.heeds(&failure, ends_at).await.then_some(failure)
+    }
+
+    fn applicant(&self, key: &Key, now: ClockReading) -> Applicant {
+        Applicant {
+            key: *key,
+            has_failed: self.failures.blames(key, now),
+        }
+    }
+
     fn store_of(self: &Arc<Self>, client: Client<StoreAccess>) -> Arc<Store> {
         let (state, are_many) = self.stores.of(client.store_hash());
         if are_many {
             self.sweep_aside();
         }
-        Arc::new(Store { state, client })
+        Arc::new(Store {
+            client,
+            state,
+            access_token: CurrentAccessToken::default(),
+        })
     }
 
     fn fingerprint(&self, token: &CustomerAccessToken) -> u64 {

@@ -2,7 +2,10 @@
 //! a client and its relatives talk to, kept while it is used and for a minute afterwards.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +17,43 @@ use crate::{Clock, retry::RetryTokens};
 pub(crate) struct StoreLine {
     pub(crate) budget: Arc<dyn RequestBudget>,
     pub(crate) retry_tokens: RetryTokens,
+    pub(crate) successes: Successes,
+}
+
+/// Counts the successful calls to a store that cannot be made without its access token.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Successes(Arc<AtomicU64>);
+
+impl Successes {
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How many successes there were at some moment.
+#[cfg(feature = "tokens")]
+#[derive(Debug)]
+pub(crate) struct SuccessesSoFar {
+    counter: Successes,
+    count: u64,
+}
+
+#[cfg(feature = "tokens")]
+impl Successes {
+    pub(crate) fn so_far(&self) -> SuccessesSoFar {
+        SuccessesSoFar {
+            counter: self.clone(),
+            count: self.0.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(feature = "tokens")]
+impl SuccessesSoFar {
+    /// Whether there was another one since.
+    pub(crate) fn are_outdated(&self) -> bool {
+        self.counter.0.load(Ordering::Relaxed) != self.count
+    }
 }
 
 /// How long the state of a store is kept when nobody uses it: a client that is built for each request must not start with a
@@ -60,6 +100,7 @@ impl Stores {
             Arc::new(StoreLine {
                 budget: self.budgets.of_store(store_hash, clock),
                 retry_tokens: self.retry_tokens.full(),
+                successes: Successes::default(),
             })
         };
         let Some(store_hash) = store_hash else {

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{Instrument as _, Span};
 
 use super::{
     ManagedToken, OVERDUE, StorefrontTokens, TokenRequest,
     entry::{Entry, Phase},
-    failures::judge,
-    fetch::{BackgroundSlot, Fetch},
+    fetch::{BackgroundSlot, Fetch, a_moment},
     flight::{Boarding, Landing, Pilot, Seat, Urgency},
     forgotten::Epoch,
     key::Key,
@@ -124,10 +124,11 @@ impl StorefrontTokens {
             self.shared.counters.renewals_put_off.one();
             entry.leave_alone_for(now, wait);
         };
-        let fraction = self.store.client.jitter().fraction().clamp(0.0, 1.0);
-        let a_moment = Duration::from_secs(5).mul_f64(1.0 + fraction);
-        if let Some(failure) = self.refusal(&key, now) {
-            return put_off(failure.retry_after().unwrap_or_default().max(a_moment));
+        let a_moment = a_moment(self.store.client.jitter().fraction());
+        // If the provider of the access token has to be waited for, that happens in the background.
+        let refusal = self.refusal(&key, None).now_or_never().flatten();
+        if let Some(error) = refusal {
+            return put_off(error.retry_after().unwrap_or_default().max(a_moment));
         }
         let Some(slot) = BackgroundSlot::take(&self.shared) else {
             return put_off(a_moment);
@@ -169,7 +170,7 @@ impl StorefrontTokens {
         ends_at: Option<Instant>,
     ) -> Result<ManagedToken, Error> {
         let counters = &self.shared.counters;
-        if self.shared.flights.is_closed() || self.refusal(&key, now).is_some() {
+        if self.shared.flights.is_closed() || self.refusal(&key, ends_at).await.is_some() {
             counters.served_around.one();
             return Ok(ManagedToken { entry, key });
         }
@@ -203,12 +204,10 @@ impl StorefrontTokens {
         Ok(ManagedToken { entry, key })
     }
 
-    /// The failure that is remembered of the customer or the store.
-    pub(super) fn refusal(&self, key: &Key, now: ClockReading) -> Option<Error> {
-        self.shared
-            .failures
-            .of(key, now)
-            .or_else(|| self.store.breaker.refusal(now))
+    /// The error of a mint that has to wait for a remembered failure of the customer or the store. It is known at `ends_at`.
+    pub(super) async fn refusal(&self, key: &Key, ends_at: Option<Instant>) -> Option<Error> {
+        let failure = self.shared.refusal(&self.store, key, ends_at).await?;
+        Some(failure.told(self.shared.clock.reading()))
     }
 
     /// Waits for a fetch that is under way, or for one that begins now.
@@ -222,11 +221,11 @@ impl StorefrontTokens {
         let mut has_vanished = false;
         let mut too_short = 0;
         loop {
-            let now = self.shared.clock.reading();
-            if let Some(error) = self.refusal(&key, now) {
+            if let Some(error) = self.refusal(&key, ends_at).await {
                 self.shared.counters.remembered_failures.one();
                 return Err(error);
             }
+            let now = self.shared.clock.reading();
             if let Some(granted) = self.shared.short_lives.shorter_than(least, &key, now) {
                 return Err(minimum_life::too_short(granted, least));
             }
@@ -405,9 +404,9 @@ impl StorefrontTokens {
             "what fetched the token panicked: an observer, a transport, a clock or a provider",
         );
         let fraction = self.store.client.jitter().fraction();
-        let (_, hold) = judge(&error, true, fraction);
         let now = self.shared.clock.reading();
-        self.shared.failures.remember(key, error.clone(), now, hold);
+        let failures = &self.shared.failures;
+        failures.remember_passing(key, error.clone(), now, fraction);
         error
     }
 

@@ -362,6 +362,11 @@ impl<V: Clone> Notes<V> {
         self.0.remove_if(key, is_to_go);
     }
 
+    /// Keeps the notes of these keys alone. It looks at every one.
+    pub(super) fn retain(&self, stays: impl Fn(&Key) -> bool) {
+        self.0.retain(|key, _| stays(key));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,60 +1,57 @@
-//! Failures that are remembered for a while, so that nobody repeats what just failed: of one customer, or of a whole store.
+//! Negative cache: remembers the failed mints of each customer, so that the next access does not repeat what just failed.
 //!
-//! | what failed | whose it is | for how long |
-//! |---|---|---|
-//! | 401, 403, a provider without a token, a wrong store hash | the store's | 30 to 60 s, then one probe |
-//! | 404 and the other 4xx: an unknown customer | the customer's | 30 to 60 s |
-//! | 5xx, a broken connection, a time-out, an unusable reply, a panic | the customer's | 1 to 5 s |
-//! | 429, or no permit in time | nobody's: the store's budget has its own gate | |
-//! | a 5xx, a broken connection or a time-out of five customers in a row | the service's: an outage | 2 to 4 s, then one probe |
+//! | what failed | for how long |
+//! |---|---|
+//! | 401, 403, 404 and the other 4xx | 30 to 60 s; twice as long after each further one, up to 10 minutes |
+//! | 5xx, a broken connection, a time-out, an unusable response, a panic | 1 to 5 s |
+//! | 429, or no permit in time | not at all: the store's rate limit has its own gate |
 //!
-//! Where the service names a longer time, that holds, up to ten minutes. None of it ever displaces a token that is valid.
+//! Where the service names a longer time, that holds, up to 10 minutes. What counts against the whole store is decided in
+//! `circuit_breaker.rs`. None of it ever displaces a token that is valid.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use super::{
-    cache::{Notes, has_come},
-    key::Key,
-    moments::Tick,
-};
-use crate::{ClockReading, Error, ErrorKind, Hint};
+use super::{cache::Notes, key::Key, moments::Tick};
+use crate::{ClockReading, Error, ErrorKind, Hint, credentials::TokenFingerprint};
 
-/// Whose failure it is.
+/// What a failure may be blamed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
-    Store,
+    /// The customer.
     Customer,
+    /// The customer or the access token: one failure alone does not say which.
+    AccessToken,
+    /// The provider of the access token, which had none. No customer was involved.
+    Provider,
+    /// The store hash, if it never worked; else the service.
+    StoreHash,
+    /// The service, or the way to it: it passes.
+    Service,
+    /// Nobody: nothing is remembered.
     Nobody,
 }
 
-/// How many customers' failures are remembered.
-const MOST: usize = 10_000;
-
-const LONGEST_WISH: Duration = Duration::from_secs(10 * 60);
-
-/// Whose failure it is and how long it is remembered. `fraction` is a draw from 0 to 1.
-pub(super) fn judge(error: &Error, has_ever_worked: bool, fraction: f64) -> (Blame, Duration) {
-    let long = between(30, 60, fraction);
-    let short = between(1, 5, fraction);
-    let (blame, hold) = match error.kind() {
-        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::CredentialsUnavailable => {
-            (Blame::Store, long)
-        }
-        // A store hash that is wrong is answered like this too, by the service itself: 502 to 504 are a proxy's. One that has
-        // worked before is not wrong.
+/// What a failure may be blamed on, by its kind.
+pub(super) fn blame(error: &Error) -> Blame {
+    match error.kind() {
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden => Blame::AccessToken,
+        ErrorKind::CredentialsUnavailable => Blame::Provider,
+        ErrorKind::NotFound | ErrorKind::Rejected | ErrorKind::TokenMismatch => Blame::Customer,
+        // A wrong store hash is answered by the service itself: 502 to 504 are a proxy's.
         ErrorKind::Server
             if error.hint() == Some(Hint::WrongStoreHash)
-                && !matches!(error.status(), Some(502..=504))
-                && !has_ever_worked =>
+                && !matches!(error.status(), Some(502..=504)) =>
         {
-            (Blame::Store, long)
+            Blame::StoreHash
         }
-        ErrorKind::NotFound | ErrorKind::Rejected | ErrorKind::TokenMismatch => {
-            (Blame::Customer, long)
-        }
+        ErrorKind::Connect
+        | ErrorKind::Timeout
+        | ErrorKind::Interrupted
+        | ErrorKind::Server
+        | ErrorKind::Redirected
+        | ErrorKind::UnexpectedReply
+        | ErrorKind::ReplyTooLarge
+        | ErrorKind::Panicked => Blame::Service,
         ErrorKind::RateLimited
         | ErrorKind::InvalidInput
         | ErrorKind::Configuration
@@ -63,54 +60,115 @@ pub(super) fn judge(error: &Error, has_ever_worked: bool, fraction: f64) -> (Bla
         | ErrorKind::Forgotten
         | ErrorKind::NotConfirmed
         | ErrorKind::RuntimeGone
-        | ErrorKind::ShutDown => (Blame::Nobody, Duration::ZERO),
-        ErrorKind::Connect
-        | ErrorKind::Timeout
-        | ErrorKind::Interrupted
-        | ErrorKind::Server
-        | ErrorKind::Redirected
-        | ErrorKind::UnexpectedReply
-        | ErrorKind::ReplyTooLarge
-        | ErrorKind::Panicked => (Blame::Customer, short),
-    };
-    let wish = error.retry_after().unwrap_or_default().min(LONGEST_WISH);
-    (blame, hold.max(wish))
+        | ErrorKind::ShutDown => Blame::Nobody,
+    }
 }
 
-fn between(least: u32, most: u32, fraction: f64) -> Duration {
+/// How many customers' failures are remembered.
+const MOST: usize = 10_000;
+
+/// The longest time for which a failure is remembered.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
+
+/// How long a failure is remembered that does not pass by itself. `fraction` is a draw from 0 to 1.
+pub(super) fn long_hold(fraction: f64) -> Duration {
+    between(30, 60, fraction)
+}
+
+/// How long a failure of the service is remembered.
+pub(super) fn short_hold(fraction: f64) -> Duration {
+    between(1, 5, fraction)
+}
+
+pub(super) fn between(least: u32, most: u32, fraction: f64) -> Duration {
     let least = Duration::from_secs(least.into());
     least + (Duration::from_secs(most.into()) - least).mul_f64(fraction.clamp(0.0, 1.0))
 }
 
 /// A failure, and until when nothing is tried again.
 #[derive(Debug, Clone)]
-struct Failure {
+pub(super) struct Failure {
     error: Error,
     at: Tick,
     until: Tick,
+    /// The access token that it happened with, where that may be to blame.
+    token: Option<TokenFingerprint>,
 }
 
 impl Failure {
-    fn new(error: Error, now: ClockReading, hold: Duration) -> Self {
+    /// Remembers `error` for `hold`, or for as long as the service asks for.
+    pub(super) fn new(
+        error: Error,
+        token: Option<TokenFingerprint>,
+        now: ClockReading,
+        hold: Duration,
+    ) -> Self {
         let at = Tick::of(now.monotonic);
+        let wish = error.retry_after().unwrap_or_default().min(LONGEST_HOLD);
         Self {
             error,
             at,
-            until: at.plus(hold),
+            until: at.plus(hold.max(wish)),
+            token,
         }
     }
 
-    /// It, as it is told to those who ask before it is over.
-    fn told(&self, now: ClockReading) -> Error {
+    /// Whether its time is not over. A failure that was not looked at for so long that a moment says nothing any more is over.
+    pub(super) fn holds(&self, now: ClockReading) -> bool {
+        let left = self.until.until(Tick::of(now.monotonic));
+        !left.is_zero() && left <= LONGEST_HOLD
+    }
+
+    pub(super) fn until(&self) -> Tick {
+        self.until
+    }
+
+    /// The same failure, remembered until another moment.
+    pub(super) fn postponed(mut self, until: Tick) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// Whether it is the same way to fail, with the same access token.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.error.kind() == other.error.kind() && self.token == other.token
+    }
+
+    /// The access token that it counts for; `None` when it counts for every one.
+    pub(super) fn token(&self) -> Option<TokenFingerprint> {
+        self.token
+    }
+
+    /// The error for those who ask before its time is over.
+    pub(super) fn told(&self, now: ClockReading) -> Error {
         let now = Tick::of(now.monotonic);
         let age = now.until(self.at);
         self.error.clone().remembered(age, self.until.until(now))
     }
 }
 
+/// What is remembered of one customer.
+#[derive(Debug, Clone)]
+struct Remembered {
+    failure: Failure,
+    /// How many failures in a row are blamed on the customer.
+    in_a_row: u32,
+}
+
+impl Remembered {
+    /// Whether it still says something of the next failure.
+    fn counts(&self, now: ClockReading) -> bool {
+        let until = self.failure.until;
+        self.failure.holds(now) || {
+            let since = Tick::of(now.monotonic).until(until);
+            !until.is_after(Tick::of(now.monotonic)) && since < LONGEST_HOLD
+        }
+    }
+}
+
 /// The failures of customers.
 #[derive(Debug)]
-pub(super) struct Failures(Notes<Failure>);
+pub(super) struct Failures(Notes<Remembered>);
 
 impl Failures {
     pub(super) fn new() -> Self {
@@ -118,18 +176,60 @@ impl Failures {
     }
 
     /// The failure that this key's next attempt has to wait for, if any.
-    pub(super) fn of(&self, key: &Key, now: ClockReading) -> Option<Error> {
-        let failure = self.0.get(key)?;
-        if has_come(failure.until, now) {
-            self.0
-                .remove_if(key, |failure| has_come(failure.until, now));
-            return None;
-        }
-        Some(failure.told(now))
+    pub(super) fn of(&self, key: &Key, now: ClockReading) -> Option<Failure> {
+        let remembered = self.counting(key, now)?;
+        remembered.failure.holds(now).then_some(remembered.failure)
     }
 
-    pub(super) fn remember(&self, key: Key, error: Error, now: ClockReading, hold: Duration) {
-        self.0.set(key, Failure::new(error, now, hold));
+    /// Whether the customer's last failures are blamed on the customer, also when their time is over.
+    pub(super) fn blames(&self, key: &Key, now: ClockReading) -> bool {
+        self.counting(key, now)
+            .is_some_and(|remembered| remembered.in_a_row > 0)
+    }
+
+    fn counting(&self, key: &Key, now: ClockReading) -> Option<Remembered> {
+        let remembered = self.0.get(key)?;
+        if !remembered.counts(now) {
+            self.0.remove_if(key, |remembered| !remembered.counts(now));
+            return None;
+        }
+        Some(remembered)
+    }
+
+    /// Remembers a failure that is blamed on the customer: the longer, the more of them there were in a row.
+    pub(super) fn remember_blame(
+        &self,
+        key: Key,
+        error: Error,
+        token: Option<TokenFingerprint>,
+        now: ClockReading,
+        fraction: f64,
+    ) {
+        let before = self.counting(&key, now).map_or(0, |before| {
+            let has_changed = matches!(
+                (before.failure.token, token),
+                (Some(before), Some(now)) if before != now
+            );
+            // Another access token starts anew.
+            if has_changed { 0 } else { before.in_a_row }
+        });
+        let hold = long_hold(fraction).saturating_mul(1 << before.min(10));
+        let failure = Failure::new(error, token, now, hold.min(LONGEST_HOLD));
+        let in_a_row = before.saturating_add(1);
+        self.0.set(key, Remembered { failure, in_a_row });
+    }
+
+    /// Remembers a failure that passes by itself.
+    pub(super) fn remember_passing(
+        &self,
+        key: Key,
+        error: Error,
+        now: ClockReading,
+        fraction: f64,
+    ) {
+        let in_a_row = self.counting(&key, now).map_or(0, |before| before.in_a_row);
+        let failure = Failure::new(error, None, now, short_hold(fraction));
+        self.0.set(key, Remembered { failure, in_a_row });
     }
 
     pub(super) fn forget(&self, key: &Key) {
@@ -139,129 +239,18 @@ impl Failures {
         }
     }
 
-    /// The stores of the customers whose failure still holds.
+    /// The stores of the customers whose failures still count.
     pub(super) fn stores(&self, now: ClockReading) -> impl Iterator<Item = u64> {
-        self.0.stores(move |failure| !has_come(failure.until, now))
+        self.0.stores(move |remembered| remembered.counts(now))
+    }
+
+    /// Forgets the failures of a store's customers.
+    pub(super) fn forget_store(&self, store: u64) {
+        self.0.retain(|key| key.store() != store);
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-/// How many customers in a row have to fail for what any other would have met as well, until it is taken for an outage. At one
-/// fault in a hundred that comes about by chance once in ten billion.
-const OUTAGE: u32 = 5;
-
-/// The breaker of a store: once its credentials were refused, or the service fails for one customer after the other, nobody
-/// tries for a while, and then one does.
-#[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    state: State,
-    /// How many customers failed in a row, and the last of them: one alone is no outage, however often he fails.
-    in_a_row: u32,
-    last: Option<Key>,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Failure),
-    /// The time is over, and somebody is trying.
-    HalfOpen(Failure),
-}
-
-/// Whether a fetch may begin.
-#[derive(Debug)]
-pub(super) enum Admission<'b> {
-    Free,
-    /// It is the one that tries whether the store's credentials work again.
-    Probe(Probe<'b>),
-    Refused(Error),
-}
-
-impl Breaker {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The failure that everybody has to wait for, if there is one now.
-    pub(super) fn refusal(&self, now: ClockReading) -> Option<Error> {
-        match &self.lock().state {
-            State::Open(failure) if !has_come(failure.until, now) => Some(failure.told(now)),
-            State::HalfOpen(failure) => Some(failure.told(now)),
-            State::Closed | State::Open(_) => None,
-        }
-    }
-
-    /// Asks for admission. After the time of a failure is over, one gets to probe and the others go on being refused.
-    pub(super) fn admit(&self, now: ClockReading) -> Admission<'_> {
-        let state = &mut self.lock().state;
-        match state {
-            State::Closed => Admission::Free,
-            State::Open(failure) if has_come(failure.until, now) => {
-                *state = State::HalfOpen(failure.clone());
-                Admission::Probe(Probe(self))
-            }
-            State::Open(failure) | State::HalfOpen(failure) => {
-                Admission::Refused(failure.told(now))
-            }
-        }
-    }
-
-    /// A store's failure: nobody tries again before `hold` is over.
-    pub(super) fn open(&self, error: Error, now: ClockReading, hold: Duration) {
-        self.lock().state = State::Open(Failure::new(error, now, hold));
-    }
-
-    /// A fetch for this customer failed. When it is the last of several in a row, and all for what the service alone can have
-    /// caused, nobody tries again for a moment: in an outage the budget is not spent on learning that it goes on.
-    pub(super) fn failed(&self, key: &Key, error: &Error, now: ClockReading, fraction: f64) {
-        let is_of_the_service = matches!(
-            error.kind(),
-            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted | ErrorKind::Server
-        );
-        if error.attempts() == 0 {
-            return;
-        }
-        let mut inner = self.lock();
-        if !is_of_the_service {
-            // It has looked at the request.
-            inner.in_a_row = 0;
-            return;
-        }
-        if inner.last.replace(*key) != Some(*key) || inner.in_a_row == 0 {
-            inner.in_a_row = inner.in_a_row.saturating_add(1);
-        }
-        if inner.in_a_row >= OUTAGE && matches!(inner.state, State::Closed) {
-            inner.state = State::Open(Failure::new(error.clone(), now, between(2, 4, fraction)));
-        }
-    }
-
-    /// Something worked: the credentials do, and so does the service.
-    pub(super) fn close(&self) {
-        let mut inner = self.lock();
-        inner.state = State::Closed;
-        inner.in_a_row = 0;
-    }
-}
-
-/// The right to probe. Dropped before it is known whether the store works, the next one gets it at once.
-#[derive(Debug)]
-pub(super) struct Probe<'b>(&'b Breaker);
-
-impl Drop for Probe<'_> {
-    fn drop(&mut self) {
-        let state = &mut self.0.lock().state;
-        if let State::HalfOpen(failure) = state {
-            let mut failure = failure.clone();
-            failure.until = failure.at;
-            *state = State::Open(failure);
-        }
     }
 }
 
@@ -287,165 +276,154 @@ mod tests {
         Key::new(0, CustomerId::new(customer).unwrap(), None, None)
     }
 
+    fn token(secret: &str) -> Option<TokenFingerprint> {
+        Some(TokenFingerprint::of(&secret.into()))
+    }
+
     #[test]
-    fn who_is_to_blame_and_for_how_long() {
-        use Blame::{Customer, Nobody, Store};
-        for (kind, blame, least, most) in [
-            (ErrorKind::Unauthenticated, Store, 30, 60),
-            (ErrorKind::Forbidden, Store, 30, 60),
-            (ErrorKind::CredentialsUnavailable, Store, 30, 60),
-            (ErrorKind::NotFound, Customer, 30, 60),
-            (ErrorKind::Rejected, Customer, 30, 60),
-            (ErrorKind::TokenMismatch, Customer, 30, 60),
-            (ErrorKind::Server, Customer, 1, 5),
-            (ErrorKind::Connect, Customer, 1, 5),
-            (ErrorKind::Timeout, Customer, 1, 5),
-            (ErrorKind::Interrupted, Customer, 1, 5),
-            (ErrorKind::UnexpectedReply, Customer, 1, 5),
-            (ErrorKind::ReplyTooLarge, Customer, 1, 5),
-            (ErrorKind::Redirected, Customer, 1, 5),
-            (ErrorKind::Panicked, Customer, 1, 5),
-            (ErrorKind::RateLimited, Nobody, 0, 0),
-            (ErrorKind::InvalidInput, Nobody, 0, 0),
-            (ErrorKind::Configuration, Nobody, 0, 0),
-            (ErrorKind::TokenRejected, Nobody, 0, 0),
-            (ErrorKind::TokenTooShort, Nobody, 0, 0),
-            (ErrorKind::Forgotten, Nobody, 0, 0),
-            (ErrorKind::NotConfirmed, Nobody, 0, 0),
-            (ErrorKind::RuntimeGone, Nobody, 0, 0),
-            (ErrorKind::ShutDown, Nobody, 0, 0),
+    fn what_a_failure_is_blamed_on() {
+        for (kind, expected) in [
+            (ErrorKind::Unauthenticated, Blame::AccessToken),
+            (ErrorKind::Forbidden, Blame::AccessToken),
+            (ErrorKind::CredentialsUnavailable, Blame::Provider),
+            (ErrorKind::NotFound, Blame::Customer),
+            (ErrorKind::Rejected, Blame::Customer),
+            (ErrorKind::TokenMismatch, Blame::Customer),
+            (ErrorKind::Server, Blame::Service),
+            (ErrorKind::Connect, Blame::Service),
+            (ErrorKind::Timeout, Blame::Service),
+            (ErrorKind::Interrupted, Blame::Service),
+            (ErrorKind::UnexpectedReply, Blame::Service),
+            (ErrorKind::ReplyTooLarge, Blame::Service),
+            (ErrorKind::Redirected, Blame::Service),
+            (ErrorKind::Panicked, Blame::Service),
+            (ErrorKind::RateLimited, Blame::Nobody),
+            (ErrorKind::InvalidInput, Blame::Nobody),
+            (ErrorKind::Configuration, Blame::Nobody),
+            (ErrorKind::TokenRejected, Blame::Nobody),
+            (ErrorKind::TokenTooShort, Blame::Nobody),
+            (ErrorKind::Forgotten, Blame::Nobody),
+            (ErrorKind::NotConfirmed, Blame::Nobody),
+            (ErrorKind::RuntimeGone, Blame::Nobody),
+            (ErrorKind::ShutDown, Blame::Nobody),
         ] {
-            let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-            assert_eq!(judge(&error(kind), true, 0.0), (blame, least), "{kind:?}");
-            assert_eq!(judge(&error(kind), false, 1.0), (blame, most), "{kind:?}");
+            assert_eq!(blame(&error(kind)), expected, "{kind:?}");
         }
-    }
-
-    #[test]
-    fn a_server_error_is_the_stores_only_while_its_hash_may_be_wrong() {
         let hinted = error(ErrorKind::Server).with_hint(Some(Hint::WrongStoreHash));
-        assert_eq!(judge(&hinted, false, 0.0), (Blame::Store, 30 * SECOND));
-        assert_eq!(judge(&hinted, true, 0.0), (Blame::Customer, SECOND));
+        assert_eq!(blame(&hinted), Blame::StoreHash);
         let other = error(ErrorKind::Server).with_hint(Some(Hint::Redirect));
-        assert_eq!(judge(&other, false, 0.0), (Blame::Customer, SECOND));
+        assert_eq!(blame(&other), Blame::Service);
     }
 
     #[test]
-    fn what_the_service_names_holds_within_bounds() {
-        let wish = |wish| error(ErrorKind::Server).with_retry_after(Some(wish));
-        assert_eq!(judge(&wish(20 * SECOND), true, 0.0).1, 20 * SECOND);
-        assert_eq!(judge(&wish(SECOND / 2), true, 0.0).1, SECOND);
-        assert_eq!(judge(&wish(86_400 * SECOND), true, 0.0).1, LONGEST_WISH);
+    fn a_failure_is_remembered_as_long_as_the_service_asks_for_within_bounds() {
+        let hold = |wish, hold| {
+            let error = error(ErrorKind::Server).with_retry_after(Some(wish));
+            let failure = Failure::new(error, None, at(0), hold);
+            failure.told(at(0)).retry_after().unwrap()
+        };
+        assert_eq!(hold(20 * SECOND, SECOND), 20 * SECOND);
+        assert_eq!(hold(SECOND / 2, SECOND), SECOND);
+        assert_eq!(hold(86_400 * SECOND, SECOND), LONGEST_HOLD);
+        assert_eq!((long_hold(0.0), long_hold(1.0)), (30 * SECOND, 60 * SECOND));
+        assert_eq!((short_hold(0.0), short_hold(1.0)), (SECOND, 5 * SECOND));
+        assert_eq!(
+            (long_hold(-1.0), long_hold(2.0)),
+            (30 * SECOND, 60 * SECOND)
+        );
     }
 
     #[test]
     fn a_failure_is_told_until_it_is_over() {
         let failures = Failures::new();
-        failures.remember(key(1), error(ErrorKind::NotFound), at(0), 30 * SECOND);
-        let told = failures.of(&key(1), at(10)).unwrap();
+        failures.remember_blame(key(1), error(ErrorKind::NotFound), None, at(0), 0.0);
+        let told = failures.of(&key(1), at(10)).unwrap().told(at(10));
         assert_eq!(told.kind(), ErrorKind::NotFound);
         assert_eq!(told.remembered_for(), Some(10 * SECOND));
         assert_eq!(told.retry_after(), Some(20 * SECOND));
         assert!(failures.of(&key(2), at(10)).is_none());
+        assert!(failures.of(&key(1), at(29)).is_some());
         assert!(failures.of(&key(1), at(30)).is_none());
-        assert_eq!(failures.len(), 0);
-        failures.remember(key(1), error(ErrorKind::NotFound), at(40), 30 * SECOND);
+        failures.remember_passing(key(2), error(ErrorKind::Server), at(40), 0.0);
+        assert!(failures.of(&key(2), at(40)).is_some());
+        assert!(failures.of(&key(2), at(41)).is_none());
+        assert_eq!(failures.len(), 2);
+        failures.forget(&key(2));
+        assert_eq!(failures.len(), 1);
+    }
+
+    #[test]
+    fn failures_that_are_blamed_on_the_customer_are_remembered_twice_as_long_each_time() {
+        let failures = Failures::new();
+        let mut now = 0;
+        let mut holds = Vec::new();
+        for _ in 0..7 {
+            failures.remember_blame(key(1), error(ErrorKind::Forbidden), None, at(now), 0.5);
+            let told = failures.of(&key(1), at(now)).unwrap().told(at(now));
+            holds.push(told.retry_after().unwrap().as_secs());
+            now += holds.last().unwrap();
+        }
+        assert_eq!(holds, [45, 90, 180, 360, 600, 600, 600]);
+        // One that passes by itself neither adds to them nor ends them.
+        failures.remember_passing(key(1), error(ErrorKind::Server), at(now), 0.5);
+        assert!(failures.blames(&key(1), at(now)));
+        failures.remember_blame(key(1), error(ErrorKind::Forbidden), None, at(now), 0.5);
+        let held = |now| failures.of(&key(1), at(now)).is_some();
+        assert!(held(now + 599) && !held(now + 600));
+        // A success does, and so does time.
         failures.forget(&key(1));
-        assert!(failures.of(&key(1), at(41)).is_none());
+        failures.remember_blame(key(1), error(ErrorKind::Forbidden), None, at(now), 0.5);
+        assert!(held(now + 44) && !held(now + 45));
+        assert!(failures.blames(&key(1), at(now + 45 + 599)));
+        assert!(!failures.blames(&key(1), at(now + 45 + 600)));
+        assert_eq!(failures.len(), 0);
+    }
+
+    #[test]
+    fn the_failures_of_another_access_token_do_not_count() {
+        let failures = Failures::new();
+        let remember = |secret, now| {
+            let error = error(ErrorKind::Unauthenticated);
+            failures.remember_blame(key(1), error, token(secret), at(now), 0.0);
+            let failure = failures.of(&key(1), at(now)).unwrap();
+            assert_eq!(failure.token(), token(secret));
+            failure.told(at(now)).retry_after().unwrap()
+        };
+        assert_eq!(remember("old", 0), 30 * SECOND);
+        assert_eq!(remember("old", 30), 60 * SECOND);
+        assert_eq!(remember("new", 40), 30 * SECOND);
+        assert_eq!(remember("new", 70), 60 * SECOND);
+    }
+
+    #[test]
+    fn a_failure_of_a_customer_who_stayed_away_for_most_of_a_year_is_over() {
+        let failures = Failures::new();
+        failures.remember_blame(key(1), error(ErrorKind::NotFound), None, at(0), 0.0);
+        let day = 24 * 60 * 60;
+        for days in [1, 240, 250, 300, 490] {
+            assert!(failures.of(&key(1), at(days * day)).is_none(), "{days}");
+        }
+    }
+
+    #[test]
+    fn the_failures_of_one_store_are_forgotten_and_no_others() {
+        let failures = Failures::new();
+        let of_store = |store| Key::new(store, CustomerId::new(1).unwrap(), None, None);
+        for store in 0..3 {
+            let error = error(ErrorKind::NotFound);
+            failures.remember_blame(of_store(store), error, None, at(0), 0.0);
+        }
+        failures.forget_store(1);
+        let remembered = |store| failures.of(&of_store(store), at(1)).is_some();
+        assert_eq!([0, 1, 2].map(remembered), [true, false, true]);
     }
 
     #[test]
     fn the_memory_of_failures_is_bounded() {
         let failures = Failures::new();
         for customer in 1..=3 * MOST as i64 {
-            failures.remember(key(customer), error(ErrorKind::NotFound), at(0), SECOND);
+            failures.remember_passing(key(customer), error(ErrorKind::Server), at(0), 0.0);
         }
         assert!(failures.len() <= MOST + MOST / 10, "{}", failures.len());
-    }
-
-    #[test]
-    fn customers_who_fail_in_a_row_for_what_is_the_services_are_an_outage() {
-        let of_the_service = || error(ErrorKind::Server).with_effort(1, SECOND);
-        let breaker = Breaker::default();
-        let fail = |customer, error: Error| {
-            breaker.failed(&key(customer), &error, at(0), 0.5);
-            breaker.refusal(at(0)).is_some()
-        };
-        // One who fails alone is none, however often.
-        assert!((0..20).all(|_| !fail(1, of_the_service())));
-        // Nor are four, nor five with a success or an answer between them, nor what was not even sent.
-        assert!((2..=4).all(|customer| !fail(customer, of_the_service())));
-        breaker.close();
-        assert!((5..=8).all(|customer| !fail(customer, of_the_service())));
-        assert!(!fail(9, error(ErrorKind::NotFound).with_effort(1, SECOND)));
-        assert!((1..=4).all(|customer| !fail(customer, of_the_service())));
-        assert!(!fail(5, error(ErrorKind::Timeout)));
-        assert!(fail(5, of_the_service()));
-        assert_eq!(
-            breaker.refusal(at(2)).map(|error| error.kind()),
-            Some(ErrorKind::Server)
-        );
-        // After three seconds one probes.
-        assert!(breaker.refusal(at(3)).is_none());
-        let probe = breaker.admit(at(3));
-        assert!(matches!(probe, Admission::Probe(_)) && breaker.refusal(at(3)).is_some());
-        breaker.close();
-        drop(probe);
-        assert!(matches!(breaker.admit(at(3)), Admission::Free));
-        for kind in [
-            ErrorKind::Connect,
-            ErrorKind::Timeout,
-            ErrorKind::Interrupted,
-        ] {
-            breaker.close();
-            let fails = |customer| fail(customer, error(kind).with_effort(1, SECOND));
-            assert_eq!(
-                (1..=5).filter(|customer| fails(*customer)).count(),
-                1,
-                "{kind:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_breaker_lets_one_probe_through_when_its_time_is_over() {
-        let breaker = Breaker::default();
-        assert!(matches!(breaker.admit(at(0)), Admission::Free));
-        assert!(breaker.refusal(at(0)).is_none());
-        breaker.open(error(ErrorKind::Forbidden), at(0), 30 * SECOND);
-        let Admission::Refused(told) = breaker.admit(at(29)) else {
-            panic!("it is open");
-        };
-        assert_eq!(told.kind(), ErrorKind::Forbidden);
-        assert_eq!(told.remembered_for(), Some(29 * SECOND));
-        assert!(breaker.refusal(at(29)).is_some());
-        assert!(breaker.refusal(at(30)).is_none());
-        let Admission::Probe(probe) = breaker.admit(at(30)) else {
-            panic!("its time is over");
-        };
-        // While somebody probes, the others are refused.
-        assert!(matches!(breaker.admit(at(31)), Admission::Refused(_)));
-        assert!(breaker.refusal(at(31)).is_some());
-        // A probe that comes to nothing leaves its right to the next one.
-        drop(probe);
-        let Admission::Probe(probe) = breaker.admit(at(31)) else {
-            panic!("nobody probes any more");
-        };
-        breaker.close();
-        drop(probe);
-        assert!(matches!(breaker.admit(at(31)), Admission::Free));
-    }
-
-    #[test]
-    fn a_probe_that_fails_opens_the_breaker_anew() {
-        let breaker = Breaker::default();
-        breaker.open(error(ErrorKind::Forbidden), at(0), 30 * SECOND);
-        let Admission::Probe(probe) = breaker.admit(at(30)) else {
-            panic!("its time is over");
-        };
-        breaker.open(error(ErrorKind::Forbidden), at(31), 30 * SECOND);
-        drop(probe);
-        assert!(matches!(breaker.admit(at(60)), Admission::Refused(_)));
-        assert!(matches!(breaker.admit(at(61)), Admission::Probe(_)));
     }
 }

@@ -17,8 +17,9 @@ use tracing::Span;
 use super::{
     Shared, Store,
     backend::{BACKGROUND_TIMEOUT, Backend},
+    circuit_breaker::{Admission, FailedMint, Verdict},
     entry::{Entry, Life, Unfit, since_1970},
-    failures::{Admission, Blame, judge},
+    failures::Failure,
     flight::{Urgency, UrgencyWatch},
     forgotten::Epoch,
     key::Key,
@@ -111,7 +112,7 @@ impl Fetch {
             Ok((_, TokenSource::SharedStore)) => counters.from_shared_store.one(),
             Err(error) => {
                 counters.fetches_failed.one();
-                self.failed(error);
+                self.postpone_renewal(error);
             }
         }
         if self.effort.has_waited() {
@@ -143,22 +144,32 @@ impl Fetch {
                 wait,
             ));
         }
-        let probe = match self.store.breaker.admit(now) {
-            Admission::Free => None,
-            Admission::Probe(probe) => Some(probe),
-            Admission::Refused(error) => return Err(error),
-        };
+        let admission = self.admission().await?;
         let ends_at = Instant::now().checked_add(self.shared.settings.fetch_deadline);
         let fetched = self.fetch_admitted(urgency, ends_at).await;
-        if let (Some(_), Err(error)) = (&probe, &fetched)
-            && error.attempts() > 0
-            && judge(error, true, 0.0).0 == Blame::Customer
-        {
-            // Whether the store's credentials work is still unknown, and what failed would fail for the next one too.
-            let (_, hold) = judge(error, true, self.fraction());
-            self.store.breaker.open(error.clone(), self.now(), hold);
+        if let Err(error) = &fetched {
+            // Before the admission goes: what it decides is decided by one customer at a time.
+            self.failed(&admission, error);
         }
         fetched
+    }
+
+    /// The right to mint, or the remembered failure that this mint has to wait for.
+    async fn admission(&self) -> Result<Admission<'_>, Error> {
+        let now = self.now();
+        let heeds = async |failure: &Failure| self.store.heeds(failure, None).await;
+        // An access has looked at it, unless the provider of the access token had to be waited for.
+        if let Some(failure) = self.shared.failures.of(&self.key, now)
+            && heeds(&failure).await
+        {
+            return Err(failure.told(self.now()));
+        }
+        let applicant = self.shared.applicant(&self.key, now);
+        match self.store.breaker.admit(applicant, now) {
+            Ok(admission) => Ok(admission),
+            Err(failure) if heeds(&failure).await => Err(failure.told(self.now())),
+            Err(_) => Ok(self.store.breaker.admit_past(applicant)),
+        }
     }
 
     async fn fetch_admitted(&self, urgency: UrgencyWatch, ends_at: Option<Instant>) -> Fetched {
@@ -213,7 +224,6 @@ impl Fetch {
             }
             let entry = Arc::new(entry);
             let now = self.now();
-            self.store.has_worked.store(true, Ordering::Relaxed);
             self.store.breaker.close();
             self.shared.rejections.minted(&self.key, now);
             if let Some(kept) = self.keep(Arc::clone(&entry))? {
@@ -318,28 +328,36 @@ impl Fetch {
         }
     }
 
-    /// Remembers a failure, so that it is not repeated at once.
-    fn failed(&self, error: &Error) {
-        let now = self.now();
-        if let Some(old) = &self.old {
-            old.renewal_failed(now, self.fraction());
-        }
-        if error.remembered_for().is_some() {
+    /// Says when the renewal of the old token is tried again, if there is one.
+    fn postpone_renewal(&self, error: &Error) {
+        let Some(old) = &self.old else {
             return;
+        };
+        let (now, fraction) = (self.now(), self.fraction());
+        match (error.remembered_for(), error.retry_after()) {
+            // Nothing was tried.
+            (Some(_), Some(wait)) => old.leave_alone_for(now, wait.max(a_moment(fraction))),
+            _ => old.renewal_failed(now, fraction),
         }
-        let has_worked = self.store.has_worked.load(Ordering::Relaxed);
-        let (blame, hold) = judge(error, has_worked, self.fraction());
-        self.store
-            .breaker
-            .failed(&self.key, error, now, self.fraction());
-        match blame {
-            Blame::Store => self.store.breaker.open(error.clone(), now, hold),
-            Blame::Customer => {
-                self.shared
-                    .failures
-                    .remember(self.key, error.clone(), now, hold);
+    }
+
+    /// Remembers a failure, so that it is not repeated at once.
+    fn failed(&self, admission: &Admission<'_>, error: &Error) {
+        let (now, fraction) = (self.now(), self.fraction());
+        let token = self.effort.token();
+        let mint = FailedMint {
+            error,
+            token,
+            successes: self.store.client.successes(),
+        };
+        let failures = &self.shared.failures;
+        match admission.failed(&mint, now, fraction) {
+            Verdict::Customer { with_token } => {
+                let token = with_token.then_some(token);
+                failures.remember_blame(self.key, error.clone(), token, now, fraction);
             }
-            Blame::Nobody => {}
+            Verdict::Passing => failures.remember_passing(self.key, error.clone(), now, fraction),
+            Verdict::Settled => {}
         }
     }
 
@@ -362,6 +380,11 @@ fn forgotten() -> Error {
         ErrorKind::Forgotten,
         "the customer was forgotten while the token was fetched",
     )
+}
+
+/// How long a renewal that cannot start now is postponed: 5 to 10 s. `fraction` is a draw from 0 to 1.
+pub(super) fn a_moment(fraction: f64) -> Duration {
+    Duration::from_secs(5).mul_f64(1.0 + fraction.clamp(0.0, 1.0))
 }
 
 fn rejected(summary: &'static str, wait: Duration) -> Error {

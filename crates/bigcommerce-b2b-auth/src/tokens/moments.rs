@@ -80,6 +80,11 @@ impl Tick {
         if self.is_after(other) { other } else { self }
     }
 
+    /// The later of two.
+    pub(super) fn max(self, other: Self) -> Self {
+        if self.is_after(other) { self } else { other }
+    }
+
     fn signed_distance_to(self, other: Self) -> i32 {
         other.0.wrapping_sub(self.0).cast_signed()
     }

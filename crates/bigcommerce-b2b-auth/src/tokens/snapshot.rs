@@ -20,7 +20,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -581,7 +581,7 @@ impl Shared {
                 continue;
             }
             // It gave a token once: its hash is not wrong.
-            store.has_worked.store(true, Ordering::Relaxed);
+            store.breaker.has_worked_before();
             report.restored += 1;
             report.evicted += evicted.len();
             self.counters.evicted_live.add(evicted.len());

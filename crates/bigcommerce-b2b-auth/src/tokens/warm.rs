@@ -82,7 +82,7 @@ impl StorefrontTokens {
     /// # What it sees to
     /// - **Failures that pass by themselves**, the store's credentials among them, are waited out: one customer is tried for all,
     ///   after growing waits or as long as the service asks, until it works again. A customer who fails three times while
-    ///   others do not, or is unknown, comes out with the error.
+    ///   others do not, who is refused while others are not, or who is unknown, comes out with the error.
     /// - **Stopping.** [`WarmingControl::stop`] lets what is under way come to its end. Dropping the stream gives up what has
     ///   sent nothing, and what was sent is still finished and kept.
     /// - **Resuming.** Everybody before [`WarmProgress::resume_at`] is settled. Beginning from the start does as well, and costs
@@ -298,6 +298,8 @@ enum Need {
     Token(Option<Arc<Entry>>),
     /// Nothing can be done at the moment.
     Hopeless(Error),
+    /// Nothing can be done for this customer, while others get their tokens.
+    Refused(Error),
 }
 
 /// What is waited for.
@@ -358,7 +360,7 @@ impl Engine {
             }
             let turn = has_room.then(|| self.waiting.pop_front()).flatten();
             if let Some(customer) = turn {
-                match self.need(&customer, now) {
+                match self.need(&customer, now).await {
                     Need::Nothing => {
                         return Some(self.settled(&customer, Ok(Warmed::AlreadyThere)));
                     }
@@ -366,6 +368,7 @@ impl Engine {
                         Some(outcome) => return Some(outcome),
                         None => continue,
                     },
+                    Need::Refused(error) => return Some(self.settled(&customer, Err(error))),
                     Need::Token(old) => match self.pace.wait(now) {
                         Some(wait) => {
                             self.waiting.push_front(customer);
@@ -480,7 +483,8 @@ impl Engine {
         }
     }
 
-    fn need(&self, customer: &Customer, now: ClockReading) -> Need {
+    /// By `&mut self`, so that the stream of customers does not have to be shared between threads.
+    async fn need(&mut self, customer: &Customer, now: ClockReading) -> Need {
         let least = customer.request.valid_for_at_least;
         if let Err(error) = minimum_life::check(least) {
             return Need::Hopeless(error);
@@ -495,7 +499,10 @@ impl Engine {
             Some((Phase::Soft | Phase::Blocking, entry)) => Some(entry),
             Some((Phase::Over, _)) | None => None,
         };
-        match self.tokens.refusal(&key, now) {
+        let failures = &self.tokens.shared.failures;
+        let is_to_blame = failures.of(&key, now).is_some() && failures.blames(&key, now);
+        match self.tokens.refusal(&key, None).await {
+            Some(error) if is_to_blame && self.trouble.is_none() => Need::Refused(error),
             Some(error) => Need::Hopeless(error),
             None => Need::Token(old),
         }

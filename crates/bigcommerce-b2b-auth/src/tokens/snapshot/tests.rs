@@ -5,7 +5,7 @@ use std::{
     fs,
     sync::{
         Mutex,
-        atomic::{AtomicI64, AtomicUsize},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -267,8 +267,8 @@ async fn what_a_process_had_the_next_one_has() {
         again.get_cached(channel).unwrap().expose_secret(),
         "of a channel"
     );
-    assert!(other.store.has_worked.load(Ordering::Relaxed));
-    assert!(!unrelated.store.has_worked.load(Ordering::Relaxed));
+    assert!(other.store.breaker.has_ever_worked());
+    assert!(!unrelated.store.breaker.has_ever_worked());
     // Each is renewed when it would have been: nothing was drawn anew. A start is kept to the second.
     let after = entries(&again);
     for (before, after) in before.iter().zip(&after) {
