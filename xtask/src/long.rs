@@ -1,71 +1,13 @@
-//! The tests that take too long for CI: mutants of the parts that decide, fuzzing of what reads foreign bytes, and more
-//! interleavings than CI tries. Each is one command with the right arguments; the tools are installed by whoever runs it,
-//! since CI does not.
+//! Tests that take too long for CI: fuzzing of what reads foreign bytes, and more interleavings than CI tries. Each is one
+//! command with the right arguments. CI does not install the tools.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::error::Error;
 
-/// The files whose every mutant some test should catch.
-const MUTATED: &[&str] = &[
-    "crates/bigcommerce-b2b-auth/src/retry.rs",
-    "crates/bigcommerce-b2b-auth/src/budget.rs",
-    "crates/bigcommerce-b2b-auth/src/budget/ledger.rs",
-    "crates/bigcommerce-b2b-auth/src/budget/local.rs",
-    "crates/bigcommerce-b2b-auth/src/budget/stores.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/graphql.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/healing.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/layer.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/origins.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/peek.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/rejection.rs",
-    "crates/bigcommerce-b2b-auth/src/data_api/storefront_api.rs",
-    "crates/bigcommerce-b2b-auth/src/error.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/cache.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/entry.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/failures.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/flight.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/key.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/moments.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/file.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/format.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/key.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/report.rs",
-    "crates/bigcommerce-b2b-auth/src/tokens/snapshot/seal.rs",
-];
-
 /// The fuzz targets of the SDK.
 pub const TARGETS: &[&str] = &["envelope", "headers", "claims", "graphql", "snapshot"];
-
-/// Runs `cargo mutants` over `files`, or over the files of retry, budget, error, managed tokens and data API.
-///
-/// # Errors
-/// [`Error::Step`] when a mutant survives or the tool cannot be run.
-pub fn mutants(root: &Path, files: &[String]) -> Result<(), Error> {
-    // The tests beside the code, which take a second: what they do not catch, the whole suite is not relied on for.
-    let mut arguments = vec![
-        "mutants",
-        "--package",
-        "bigcommerce-b2b-auth",
-        // Beside what is on by default.
-        "--features",
-        "snapshot",
-        "--cargo-test-arg=--lib",
-        "--timeout",
-        "60",
-    ];
-    let chosen: Vec<&str> = if files.is_empty() {
-        MUTATED.to_vec()
-    } else {
-        files.iter().map(String::as_str).collect()
-    };
-    for file in chosen {
-        arguments.extend(["--file", file]);
-    }
-    cargo(root, "mutants", &arguments)
-}
 
 /// Fuzzes each target of the SDK for `seconds`, one after the other, starting from the corpus that is checked in.
 ///

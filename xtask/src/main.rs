@@ -14,7 +14,8 @@ use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
 use xtask::{
-    browser, ci, diff, generate, import, long, mutate, revisions, simulate, snapshot_kills,
+    browser, ci, diff, generate, import, long, mutants, mutate, revisions, simulate,
+    snapshot_kills, soak,
 };
 
 #[derive(Debug, Parser)]
@@ -103,11 +104,46 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Test {
-    /// Change the code of retry, budget, error, managed tokens and data API in small ways and see that a test notices; needs
-    /// cargo-mutants
+    /// Change the SDK's code in small ways and see that a test notices; needs cargo-mutants
+    ///
+    /// Without --base and without files: all of retry, rate limit, error, managed tokens and storefront API. The tests are the
+    /// SDK's unit tests, and those of --test.
     Mutants {
-        /// Other files than those, from the root of the workspace
+        /// Only these files, from the root of the workspace
         files: Vec<String>,
+        /// Only lines that changed since this revision, in any file of the SDK unless files are named
+        #[arg(long, value_name = "REV")]
+        base: Option<String>,
+        /// At most this many mutants, drawn at random
+        #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+        sample: usize,
+        /// What the sample is drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Run this integration test of the crate `tests` as well, such as `token_bugs`; may be given again
+        #[arg(long = "test", value_name = "NAME")]
+        tests: Vec<String>,
+        /// How many mutants are tested at once, each in a copy of the workspace
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
+        /// Take the tests to pass without a mutant instead of running them first
+        #[arg(long)]
+        skip_baseline: bool,
+        /// Exit with 1 if fewer of a hundred are caught
+        #[arg(long, value_name = "PERCENT", default_value_t = 100.0)]
+        at_least: f64,
+    },
+    /// Use the SDK for some minutes against a server that injects every known fault at once, and see that its rules hold
+    ///
+    /// Prints how often each fault was injected, how accesses went, and for each rule how often it was checked and violated.
+    /// It only uses loopback. The wait of a 429 and all planned faults are short, so that ten minutes hold many of them.
+    Soak {
+        /// How long; a fraction will do
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// What the faults and the accesses are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Try the flights of managed tokens in many interleavings, as a step of CI does with fewer
     Interleavings {
@@ -227,8 +263,33 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
         Command::Ci => ci::run(root(), &mut std::io::stdout())?,
         Command::Simulate { arguments } => simulate::run(root(), &arguments)?,
         Command::Test {
-            what: Test::Mutants { files },
-        } => long::mutants(root(), &files)?,
+            what:
+                Test::Mutants {
+                    files,
+                    base,
+                    sample,
+                    seed,
+                    tests,
+                    jobs,
+                    skip_baseline,
+                    at_least,
+                },
+        } => {
+            let plan = mutants::Plan {
+                files,
+                base,
+                sample,
+                seed,
+                tests,
+                jobs,
+                skip_baseline,
+                at_least,
+            };
+            mutants::run(root(), &plan, &mut std::io::stdout())?;
+        }
+        Command::Test {
+            what: Test::Soak { minutes, seed },
+        } => soak::run(root(), minutes, seed)?,
         Command::Test {
             what: Test::Interleavings { iterations },
         } => long::interleavings(root(), iterations)?,
