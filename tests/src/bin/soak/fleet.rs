@@ -15,10 +15,10 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, CallOptions, Client, CustomerId, Fingerprint, Lease, LeaseOwner, LocalBudgets,
-    MemoryTokenStore, Put, RequestBudgets, RetryBudget, RetryPolicy, RotatingSecret, Secret,
-    Snapshot, SnapshotKey, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey, StoredToken,
-    StorefrontApi, StorefrontTokens, TokenRequest, TokenStore,
+    BudgetLimit, CallOptions, Client, CustomerId, Fingerprint, Judgement, Lease, LeaseOwner,
+    LocalBudgets, MemoryTokenStore, Put, RequestBudgets, ResponseJudge, RetryBudget, RetryPolicy,
+    RotatingSecret, Secret, Snapshot, SnapshotKey, StoreAccess, StoreError, StoreFuture, StoreHash,
+    StoreKey, StoredToken, StorefrontApi, StorefrontTokens, TokenStore,
 };
 use fastrand::Rng;
 use futures_util::FutureExt as _;
@@ -26,7 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     faults::Fault,
-    service::{DIRECT, LEGACY, SHOPS, Service, Who, credentials, store_hash},
+    service::{DIRECT, LEGACY, LONGEST_429, SHOPS, Service, Who, credentials, store_hash},
 };
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
@@ -38,12 +38,9 @@ const FETCH_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a caller waits.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A request for a token that lasts at least so long.
-///
-/// `None` as long as the SDK cannot be asked for it.
-pub(crate) fn valid_for_at_least(request: TokenRequest, life: Duration) -> Option<TokenRequest> {
-    let _ = (request, life);
-    None
+/// What the rate limiter of all processes keeps to.
+fn limit() -> BudgetLimit {
+    BudgetLimit::default().max_retry_after(LONGEST_429)
 }
 
 /// How many processes a fleet has, in the order of the slots. The processes of a fleet share a token backend; one that is alone
@@ -88,7 +85,7 @@ impl World {
             plan: Arc::new(BackendPlan::new(Arc::clone(&service), seed)),
             service,
             address,
-            limits: Arc::new(LocalBudgets::new(BudgetLimit::default())),
+            limits: Arc::new(LocalBudgets::new(limit())),
             secrets: secrets.collect(),
             backends: FLEETS.iter().map(|_| MemoryTokenStore::new()).collect(),
             folder,
@@ -132,6 +129,7 @@ impl World {
             .base_url(self.url())
             .user_agent_suffix(format!("soak-{process}/1.0"))
             .budgets(Arc::clone(&self.limits) as Arc<dyn RequestBudgets>)
+            .budget_limit(limit())
             .retry(
                 RetryPolicy::builder()
                     .total_time(Duration::from_secs(12))
@@ -140,7 +138,6 @@ impl World {
             .retry_budget(RetryBudget::of(10_000))
             .attempt_timeout(ATTEMPT_TIMEOUT)
             .deadline(FETCH_DEADLINE);
-        // Once the wait of a 429 has a bound that can be set, it is set to `service::LONGEST_429` here.
         Ok(builder.build()?)
     }
 
@@ -199,6 +196,7 @@ impl World {
                 .base_url(self.url())
                 .graphql_path(format!("/shop/{}/graphql", store_hash(store)))
                 .user_agent_suffix(format!("soak-{process}/1.0"))
+                .judge_responses_by(rejects_by_419())
                 .build()?;
             tokens.push(of_store);
             apis.push(api);
@@ -276,6 +274,14 @@ impl Cache {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The rule of an API that rejects tokens by 419 as well.
+fn rejects_by_419() -> ResponseJudge {
+    ResponseJudge::new(|response| match response.status.as_u16() {
+        419 => Judgement::TokenRejected,
+        _ => Judgement::NoOpinion,
+    })
 }
 
 /// A client that creates server tokens.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    error::Error as _,
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -22,11 +23,11 @@ use tokio::task::JoinSet;
 use crate::{
     canary,
     faults::Fault,
-    fleet::{self, Cache, World, backend_key, hurried, valid_for_at_least},
+    fleet::{self, Cache, World, backend_key, hurried},
     invariants::{Findings, Invariant},
     service::{
-        DIRECT, FORBIDDEN, Failure, REJECTED, SHOPS, Service, StoreKind, Who, hash, session_jwt,
-        store_hash, unix_now,
+        DIRECT, FORBIDDEN, Failure, JOB, REJECTED, SHOPS, Service, StoreKind, Who, hash,
+        session_jwt, store_hash, unix_now,
     },
 };
 
@@ -596,10 +597,16 @@ impl Load {
     /// Counts an access that failed, and looks for what explains it.
     fn failed(&self, what: &'static str, who: Who, error: &Error, started: Instant) {
         let ended = Instant::now();
+        let text = canary::search_error(error, &self.findings);
+        // A call of the data API says what kept it from another token by its source.
+        let mut root = error;
+        while let Some(source) = root.source().and_then(|it| it.downcast_ref::<Error>()) {
+            root = source;
+        }
         let failure = Failure {
-            kind: error.kind(),
-            remembered_for: error.remembered_for(),
-            text: canary::search_error(error, &self.findings),
+            kind: root.kind(),
+            remembered_for: root.remembered_for(),
+            text,
         };
         self.refused(what, who, &failure, started, ended);
     }
@@ -729,19 +736,16 @@ impl<'l> Access<'l> {
 
     /// A token for a job of some minutes.
     async fn get_for_long(&self) {
-        const LIFE: Duration = Duration::from_secs(60);
         let (Some(id), Some(tokens)) = (self.id(), self.cache.tokens.get(self.store)) else {
             return;
         };
-        let Some(request) = valid_for_at_least(TokenRequest::new(id), LIFE) else {
-            return self.get().await;
-        };
+        let request = TokenRequest::new(id).valid_for_at_least(JOB);
         match self.ends("get for a job", tokens.get(request)).await {
             Some(Ok(token)) => {
                 self.received("get for a job", &token);
                 self.load.findings.checked(Invariant::ValidForAtLeast);
                 let left = self.load.service().remaining(token.expose_secret());
-                if let Some(left) = left.filter(|left| *left + Duration::from_secs(2) < LIFE) {
+                if let Some(left) = left.filter(|left| *left + Duration::from_secs(2) < JOB) {
                     self.load.findings.violated(Invariant::ValidForAtLeast, || {
                         format!("customer {}: {left:.1?} left", self.customer)
                     });
@@ -831,7 +835,12 @@ impl<'l> Access<'l> {
         let (Some(id), Some(api)) = (self.id(), self.cache.apis.get(self.store)) else {
             return;
         };
-        let path = format!("/shop/{}/rest", store_hash(self.store));
+        let way = if is_late || self.customer % 4 > 0 {
+            "rest"
+        } else {
+            "soft"
+        };
+        let path = format!("/shop/{}/{way}", store_hash(self.store));
         let request = api
             .request(reqwest::Method::GET, &path)
             .header("x-soak", self.stated(is_late));

@@ -113,7 +113,8 @@ async fn serve(mut stream: TcpStream, connection: u64, service: Arc<Service>) {
             () = closed(&mut stream, &mut buffer) => false,
         };
         service.finished(number, is_there);
-        if !is_there || !write(&mut stream, wire).await.unwrap_or(false) {
+        let goes_on = is_there && write(&mut stream, wire).await.unwrap_or(false);
+        if !goes_on || request.header("connection") == Some("close") {
             return;
         }
     }

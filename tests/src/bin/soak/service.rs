@@ -27,11 +27,19 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// From this many requests in a window on, a caller may be told that the rate limit is used up.
 const LIMIT_IN_USE: usize = 110;
 
-/// The client honours the wait of a 429 up to this bound; see `fleet::client`.
+/// The client honours the wait of a 429 up to this bound.
 pub(crate) const LONGEST_429: Duration = Duration::from_secs(5);
 
 /// What scheduling may add to any duration on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// After a stop one request goes first, which may be lost or slow.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// How long a token has to be valid for a caller with a job.
+pub(crate) const JOB: Duration = Duration::from_secs(60);
+/// A token that is granted for less may be too short for a job: the SDK does not serve the last 30 seconds.
+const TOO_SHORT: u64 = 95;
 
 /// The longest token that may be served.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -211,6 +219,8 @@ struct State {
     held_since: HashMap<Who, Instant>,
     data_faults: HashMap<(u32, usize, u64), Instant>,
     last_rejection: HashMap<(usize, u64), Instant>,
+    /// When a customer was last granted a token that is too short for a job.
+    granted_little: HashMap<(usize, u64), Instant>,
     server_tokens: Vec<ServerToken>,
     created: HashMap<String, u32>,
     faults: BTreeMap<Fault, u64>,
@@ -273,6 +283,7 @@ impl Service {
                 held_since: HashMap::new(),
                 data_faults: HashMap::new(),
                 last_rejection: HashMap::new(),
+                granted_little: HashMap::new(),
                 server_tokens: Vec::new(),
                 created: HashMap::new(),
                 faults: BTreeMap::new(),
@@ -740,6 +751,14 @@ impl State {
         if who.customer == REJECTED && kind == Kind::TokenRejected {
             return Ok("the customer whose tokens are all rejected");
         }
+        if kind == Kind::TokenTooShort
+            && self
+                .granted_little
+                .get(&(who.store, who.customer))
+                .is_some_and(|at| ended.duration_since(*at) < Duration::from_secs(90))
+        {
+            return Ok("the service grants less than the job takes");
+        }
         let is_closed = self
             .processes
             .get(&who.process)
@@ -793,7 +812,7 @@ impl State {
             && store
                 .stops
                 .iter()
-                .any(|(from, until)| overlaps(*from, *until + SLACK))
+                .any(|(from, until)| overlaps(*from, *until + PROBE))
         {
             return Ok("the service said that nothing is left");
         }
@@ -1136,6 +1155,10 @@ impl State {
             (_, 4..15) => random.u64(60..120),
             _ => random.u64(300..900),
         };
+        if life < TOO_SHORT {
+            self.granted_little.insert((store, customer), now);
+        }
+        let random = &mut self.random;
         let wall = unix_now();
         let exp: Option<i64> = match fault {
             Some(Fault::ExpiryOfZero) => Some(0),
