@@ -120,7 +120,7 @@ enum Test {
         /// What the sample is drawn from
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Run this integration test of the crate `tests` as well, such as `token_bugs`; may be given again
+        /// Run this integration test of the crate `tests` for what the unit tests miss, such as `token_bugs`; may be given again
         #[arg(long = "test", value_name = "NAME")]
         tests: Vec<String>,
         /// How many mutants are tested at once, each in a copy of the workspace

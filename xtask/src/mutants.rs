@@ -53,7 +53,7 @@ pub struct Plan {
     pub sample: usize,
     /// What the sample is drawn from.
     pub seed: u64,
-    /// Integration tests of the crate `tests` that are run besides the SDK's unit tests.
+    /// Integration tests of the crate `tests`, for the mutants that the SDK's unit tests miss.
     pub tests: Vec<String>,
     /// How many mutants are tested at once.
     pub jobs: usize,
@@ -95,14 +95,29 @@ pub fn run(root: &Path, plan: &Plan, out: &mut dyn Write) -> Result<(), Error> {
     if drawn.is_empty() {
         return Ok(());
     }
-    if drawn.len() < names.len() {
+    let by_name = |names: &[String]| {
+        let mut chosen = chosen.clone();
         // A name has file, line and column, so that it is that of one mutant.
-        for name in &drawn {
+        for name in names {
             chosen.extend(["--re".to_owned(), format!("^{}$", escaped(name))]);
         }
+        chosen
+    };
+    let is_all = drawn.len() == names.len();
+    let by_unit_tests = if is_all {
+        chosen.clone()
+    } else {
+        by_name(&drawn)
+    };
+    test(root, plan, &by_unit_tests, Tests::Unit)?;
+    let mut outcome = Outcome::read(root)?;
+    // Integration tests take much longer to build: they run for what the unit tests missed.
+    if !plan.tests.is_empty() && outcome.missed > 0 {
+        say(out, &format!("by the unit tests: {}", outcome.text()));
+        let missed = missed(root)?;
+        test(root, plan, &by_name(&missed), Tests::Integration)?;
+        outcome = outcome.after(Outcome::read(root)?);
     }
-    test(root, plan, &chosen)?;
-    let outcome = Outcome::read(root)?;
     say(out, &outcome.text());
     if outcome.caught_of_hundred() < plan.at_least {
         return Err(step(format!(
@@ -229,28 +244,41 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn test(root: &Path, plan: &Plan, chosen: &[String]) -> Result<(), Error> {
+/// Which tests have to notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tests {
+    /// The SDK's own beside its code.
+    Unit,
+    /// Those of the crate `tests` that the plan names.
+    Integration,
+}
+
+fn test(root: &Path, plan: &Plan, chosen: &[String], tests: Tests) -> Result<(), Error> {
     let mut command = cargo_mutants(root);
     command
         .args(chosen)
-        // Beside what is on by default.
-        .args(["--features", "bigcommerce-b2b-auth/snapshot"])
-        // The tests beside the code, which take seconds.
-        .arg("--cargo-test-arg=--lib")
         .args(["--output", "target", "--no-shuffle"])
         .args(["--jobs", &plan.jobs.to_string()])
         // Half of the time of a build is spent on what a debugger reads.
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    if plan.jobs == 1 {
+        // Dependencies are built once for all runs.
+        command.env("CARGO_TARGET_DIR", root.join("target/mutants"));
+    }
     if plan.skip_baseline {
         command.args(["--baseline", "skip"]);
     }
-    if plan.tests.is_empty() {
-        command.args(["--timeout", "60"]);
-    } else {
-        command.args(["--timeout", "180"]);
-        command.args(["--test-package", PACKAGE, "--test-package", "tests"]);
-        for test in &plan.tests {
-            command.arg(format!("--cargo-test-arg=--test={test}"));
+    match tests {
+        Tests::Unit => {
+            // Beside what is on by default.
+            command.args(["--features", "bigcommerce-b2b-auth/snapshot"]);
+            command.args(["--cargo-test-arg=--lib", "--timeout", "60"]);
+        }
+        Tests::Integration => {
+            command.args(["--test-package", "tests", "--timeout", "180"]);
+            for test in &plan.tests {
+                command.arg(format!("--cargo-test-arg=--test={test}"));
+            }
         }
     }
     let status = command
@@ -262,6 +290,14 @@ fn test(root: &Path, plan: &Plan, chosen: &[String]) -> Result<(), Error> {
         Some(4) => Err(step("the tests fail without a mutant".to_owned())),
         _ => Err(step(format!("cargo mutants ended with {status}"))),
     }
+}
+
+/// The names of the mutants that the last run missed.
+fn missed(root: &Path) -> Result<Vec<String>, Error> {
+    let path = root.join("target/mutants.out/missed.txt");
+    let text = fs::read_to_string(&path)
+        .map_err(|error| step(format!("{} cannot be read: {error}", path.display())))?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// How many mutants had which outcome.
@@ -292,6 +328,16 @@ impl Outcome {
             missed: count("missed")?,
             unviable: count("unviable")?,
         })
+    }
+
+    /// This outcome, after the mutants that were missed were tested by further tests.
+    fn after(self, further: Self) -> Self {
+        Self {
+            caught: self.caught + further.caught,
+            timeout: self.timeout + further.timeout,
+            missed: further.missed,
+            unviable: self.unviable + further.unviable,
+        }
     }
 
     /// Those that compile.
@@ -407,5 +453,13 @@ mod tests {
             "38 of 40 viable mutants caught (95.0 %), 2 of them because a test did not end; 2 missed, 10 do not compile"
         );
         assert_eq!(Outcome::from_json("{}"), None);
+        let further = Outcome {
+            caught: 1,
+            timeout: 0,
+            missed: 1,
+            unviable: 0,
+        };
+        assert!((outcome.after(further).caught_of_hundred() - 97.5).abs() < 1e-9);
+        assert_eq!(outcome.after(further).viable(), 40);
     }
 }

@@ -826,6 +826,14 @@ impl State {
         {
             return Ok("a fault of the data API");
         }
+        if kind == Kind::Forgotten
+            && self
+                .forgets
+                .get(&(who.process, who.store, who.customer))
+                .is_some_and(|(called, returned)| overlaps(*called, *returned + SLACK))
+        {
+            return Ok("the customer logged out meanwhile");
+        }
         self.own_fault(who, failure, started, ended)
     }
 
