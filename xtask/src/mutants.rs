@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     "crates/bigcommerce-b2b-auth/src/budget/ledger.rs",
     "crates/bigcommerce-b2b-auth/src/budget/local.rs",
     "crates/bigcommerce-b2b-auth/src/budget/stores.rs",
+    "crates/bigcommerce-b2b-auth/src/budget/swept_map.rs",
     "crates/bigcommerce-b2b-auth/src/data_api/graphql.rs",
     "crates/bigcommerce-b2b-auth/src/data_api/healing.rs",
     "crates/bigcommerce-b2b-auth/src/data_api/layer.rs",
@@ -40,6 +41,7 @@ const FILES: &[&str] = &[
     "crates/bigcommerce-b2b-auth/src/tokens/snapshot/key.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/snapshot/report.rs",
     "crates/bigcommerce-b2b-auth/src/tokens/snapshot/seal.rs",
+    "crates/bigcommerce-b2b-auth/src/tokens/store_states.rs",
 ];
 
 /// Which mutants are tested, and by which tests.

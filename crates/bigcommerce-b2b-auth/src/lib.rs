@@ -104,7 +104,8 @@
 //! # What the client sees to
 //! - **Budget.** A store has 150 requests a minute for all its integrations together. Every attempt takes a permit: 135 a
 //!   minute until a reply tells the allocation, then up to the whole of it, less where others are seen to spend, and none
-//!   after a 429 until the moment that it names. See [`BudgetLimit`], [`Priority`] and [`Client::budget`].
+//!   after a 429 until the moment that it names, which is at most 15 minutes away by default. See [`BudgetLimit`],
+//!   [`Priority`] and [`Client::budget`].
 //! - **Repetition.** What may pass by itself and does no harm twice is tried again, within a retry budget that keeps an
 //!   outage from being multiplied. One server token at most comes of one call. See [`RetryPolicy`].
 //! - **Time.** An attempt ends after 30 seconds and a call after 2 minutes, its waits included; a wait that cannot end in

@@ -28,9 +28,10 @@ use crate::watch::RetryCause;
 /// is made over [another connection](crate::transport::Transport#another-connection).
 ///
 /// Where the service names a time, by `Retry-After`, `X-Retry-After` or, with a 429, its budget headers, the longest of
-/// them is waited. Otherwise the wait is drawn at random between zero and a bound that doubles each time. A wait that
-/// would end after [`total_time`](RetryPolicyBuilder::total_time) or the call's deadline is not begun: the error comes at
-/// once, and [`Error::retry_after`](crate::Error::retry_after) has the time that the service named.
+/// them is waited; that of a 429 up to [`BudgetLimit::max_retry_after`](crate::BudgetLimit::max_retry_after). Otherwise the
+/// wait is drawn at random between zero and a bound that doubles each time. A wait that would end after
+/// [`total_time`](RetryPolicyBuilder::total_time) or the call's deadline is not begun: the error comes at once, and
+/// [`Error::retry_after`](crate::Error::retry_after) has the time that the service named.
 ///
 /// ```
 /// use std::time::Duration;
@@ -195,6 +196,9 @@ impl Jitter for RandomJitter {
 /// A repetition costs one; a call that succeeds after a repetition gets that one back, and one that succeeds at once adds
 /// a fifth, up to what there was at first. While the service works, there is always enough; while it does not, what was
 /// saved up is spent once, and then each call makes one attempt.
+///
+/// Clients that are made by [`Client::for_store`](crate::Client::for_store) share it, also one after the other: what was
+/// spent is forgotten when a store was not used for a minute.
 ///
 /// ```
 /// use bigcommerce_b2b_auth::RetryBudget;
