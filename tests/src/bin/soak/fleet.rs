@@ -15,10 +15,10 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    BudgetLimit, CallOptions, Client, CustomerId, Fingerprint, Judgement, Lease, LeaseOwner,
-    LocalBudgets, MemoryTokenStore, Put, RequestBudgets, ResponseJudge, RetryBudget, RetryPolicy,
-    RotatingSecret, Secret, Snapshot, SnapshotKey, StoreAccess, StoreError, StoreFuture, StoreHash,
-    StoreKey, StoredToken, StorefrontApi, StorefrontTokens, TokenStore,
+    BudgetLimit, CallOptions, Client, CustomerEpoch, CustomerId, Fingerprint, Judgement, Lease,
+    LeaseOwner, LocalBudgets, MemoryTokenStore, Put, RequestBudgets, ResponseJudge, RetryBudget,
+    RetryPolicy, RotatingSecret, Secret, Snapshot, SnapshotKey, StoreAccess, StoreError,
+    StoreFuture, StoreHash, StoreKey, StoredToken, StorefrontApi, StorefrontTokens, TokenStore,
 };
 use fastrand::Rng;
 use futures_util::FutureExt as _;
@@ -424,8 +424,17 @@ impl TokenStore for Backend {
         &'a self,
         key: &'a StoreKey,
         token: &'a StoredToken,
+        epoch: CustomerEpoch,
     ) -> StoreFuture<'a, Put> {
-        self.answer(self.inner.put_if_newer(key, token))
+        self.answer(self.inner.put_if_newer(key, token, epoch))
+    }
+
+    fn epoch<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, CustomerEpoch> {
+        self.answer(self.inner.epoch(key))
+    }
+
+    fn forget<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, ()> {
+        self.answer(self.inner.forget(key))
     }
 
     fn reject<'a>(&'a self, key: &'a StoreKey, token: &'a StoredToken) -> StoreFuture<'a, ()> {
