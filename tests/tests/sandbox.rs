@@ -402,7 +402,7 @@ async fn every_operation_keeps_status_code_and_message_of_an_error() {
             Operation::Login => client
                 .log_in_storefront_user()
                 .email("a@example.com")
-                .password("p")
+                .password("a long password")
                 .name("n")
                 .send()
                 .await
@@ -412,7 +412,10 @@ async fn every_operation_keeps_status_code_and_message_of_an_error() {
                 .send()
                 .await
                 .unwrap_err(),
-            Operation::CreateServerToken => world.create("a@example.com", "p").await.unwrap_err(),
+            Operation::CreateServerToken => world
+                .create("a@example.com", "a long password")
+                .await
+                .unwrap_err(),
             Operation::DeleteServerToken => world
                 .legacy()
                 .delete_server_token(ServerTokenId::new(1).unwrap())
