@@ -431,7 +431,7 @@ impl Load {
                 let Ok(access) = access else { return };
                 let client = cache.client.for_store(access);
                 let of_store = tokens.for_store(client);
-                if number % 100 == 0
+                if number.is_multiple_of(100)
                     && let Ok(customer) = CustomerId::new(1)
                 {
                     let how = match of_store.get(customer).await {
@@ -835,7 +835,7 @@ impl<'l> Access<'l> {
         let (Some(id), Some(api)) = (self.id(), self.cache.apis.get(self.store)) else {
             return;
         };
-        let way = if is_late || self.customer % 4 > 0 {
+        let way = if is_late || !self.customer.is_multiple_of(4) {
             "rest"
         } else {
             "soft"

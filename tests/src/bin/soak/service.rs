@@ -475,7 +475,7 @@ impl Service {
     pub(crate) fn handle(&self, request: &Request, connection: u64) -> Act {
         let now = Instant::now();
         let mut state = self.lock();
-        let service = (&*self, &mut *state);
+        let service = (self, &mut *state);
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/api/io/auth/customers/storefront") => {
                 mint(service, request, connection, now, false)
@@ -1531,10 +1531,11 @@ fn data((service, state): Parts<'_>, request: &Request, now: Instant) -> Act {
         fault,
         Some(Fault::Rejects | Fault::RejectsLate | Fault::RejectsAlways | Fault::RejectsBy419)
     );
-    if rejects && customer != REJECTED {
-        if let Some(token) = state.tokens.get_mut(&key) {
-            token.is_rejected = true;
-        }
+    if rejects
+        && customer != REJECTED
+        && let Some(token) = state.tokens.get_mut(&key)
+    {
+        token.is_rejected = true;
     }
     if let Some(fault) = fault {
         *state.faults.entry(fault).or_default() += 1;
