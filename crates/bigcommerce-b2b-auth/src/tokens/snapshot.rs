@@ -16,9 +16,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    fmt,
-    fs::File,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
@@ -116,7 +114,8 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 /// | it was sealed with another key | [`OtherKey`](SnapshotProblem::OtherKey), unless [`also_reads`](Self::also_reads) names it |
 /// | the client's base URL was another one | [`OtherService`](SnapshotProblem::OtherService) |
 /// | a newer version of the SDK wrote it | [`NewerVersion`](SnapshotProblem::NewerVersion) |
-/// | an earlier snapshot was put back | [`RolledBack`](SnapshotProblem::RolledBack), as long as the lock file beside it was not put back too |
+/// | a link, a folder, a pipe or a device is in the place of the file, or of one beside it | [`NotAFile`](SnapshotProblem::NotAFile); nothing is read there or written |
+/// | the lock file is not empty | [`ForeignLock`](SnapshotProblem::ForeignLock), unless an earlier version of the SDK wrote what is in it; nothing is written |
 /// | it is older than [`not_older_than`](Self::not_older_than) | [`TooOld`](SnapshotProblem::TooOld) |
 /// | it was written in the future, by more than 30 seconds: the clock was set back since | [`FromTheFuture`](SnapshotProblem::FromTheFuture) |
 /// | a token in it names another customer or store than it was kept for | it is left out, and [counted](RestoreReport::mismatched) |
@@ -145,9 +144,15 @@ type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
 /// was refused after the last snapshot comes back with it when the process is killed; it is refused and replaced once more.
 ///
 /// # Files
-/// The snapshot itself; beside it `….lock`, held while a process writes the snapshot and free again when it ends, however it
-/// does; for as long as a snapshot is written, `….tmp`; and `….aside`, where something else had to make room. On Unix they are readable by the process's user alone. The folder has to
-/// be there, on a file system that has locks, and be writable.
+/// The snapshot itself; beside it `….lock`, which is empty, held while a process writes the snapshot and free again when it ends,
+/// however it does; for as long as a snapshot is written, `….tmp`; and `….aside`, where something else had to make room. On Unix
+/// they are readable by the process's user alone. The folder has to be there, on a file system that has locks, and be writable.
+///
+/// Each of them is a regular file. A link is not followed, not even where the snapshot itself should be: it would be replaced by
+/// the next snapshot, and not what it points to. The folder may be reached by a link.
+///
+/// A file says nothing of whether a newer one was written after it. Somebody who can write to the folder can put an earlier
+/// snapshot back, and with it the tokens that it holds, until each of them ends.
 #[derive(Clone)]
 pub struct Snapshot {
     path: PathBuf,
@@ -384,9 +389,6 @@ impl Shared {
             // It was ours before: what is there was written by us.
             Ok(None) => self.read(keeper, state),
             Err(error) => {
-                // The mark first: a snapshot that is written between the two is newer than the mark, and not older.
-                let mark = Lock::highest_in(keeper.path(), keeper.keys());
-                state.sequence = state.sequence.max(mark);
                 let mut report = self.read(keeper, state);
                 report
                     .problem
@@ -420,11 +422,10 @@ impl Shared {
             return Ok(None);
         }
         state.lock = None;
-        let Some(mut lock) = Lock::take(keeper.path())? else {
+        let Some(lock) = Lock::take(keeper.path(), keeper.keys())? else {
             return Err(SnapshotError::HeldByAnother);
         };
         file::remove_left_over(keeper.path());
-        state.sequence = state.sequence.max(lock.highest(keeper.keys()));
         state.lock = Some(lock);
         Ok(Some(self.read(keeper, state)))
     }
@@ -440,11 +441,11 @@ impl Shared {
     fn read(&self, keeper: &Keeper, state: &mut State) -> RestoreReport {
         let began = self.clock.instant();
         let mut report = RestoreReport::default();
-        let read = match File::open(keeper.path()) {
+        let read = match file::open(keeper.path()) {
             // The first start.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contents::default()),
-            Err(error) => Err(Flaw::Io(error).into_problem(keeper.path())),
-            Ok(file) => self.collect(file, keeper, state, &mut report),
+            Ok(None) => Ok(Contents::default()),
+            Ok(Some(file)) => self.collect(file, keeper, state, &mut report),
+            Err(failed) => Err(SnapshotError::from(failed).into_problem(keeper.path())),
         };
         match read {
             Ok(contents) => self.put_back(contents, &mut report),
@@ -473,7 +474,7 @@ impl Shared {
             return Err(problem(records.malformed()));
         };
         report.written_at = SystemTime::UNIX_EPOCH.checked_add(head.written_at);
-        if let Some(problem) = check_head(&head, now, keeper, state.sequence) {
+        if let Some(problem) = check_head(&head, now, keeper) {
             return Err(problem);
         }
         let sequence = head.sequence;
@@ -511,7 +512,7 @@ impl Shared {
                 return Err(problem(records.malformed()));
             }
         }
-        state.sequence = sequence;
+        state.sequence = state.sequence.max(sequence);
         report.expired = expired;
         report.left_out = left_out;
         report.mismatched = mismatched;
@@ -590,9 +591,9 @@ impl Shared {
 
     /// Writes the snapshot. Only who has the lock does.
     fn write(&self, keeper: &Keeper, state: &mut State) -> Result<SnapshotWritten, SnapshotError> {
-        let Some(lock) = &mut state.lock else {
+        if state.lock.is_none() {
             return Err(SnapshotError::HeldByAnother);
-        };
+        }
         let began = self.clock.instant();
         // Before anything is looked at: what changes meanwhile makes the next one necessary.
         let changes = self.cache.changes();
@@ -609,7 +610,7 @@ impl Shared {
             file::set_aside(keeper.path())?;
             state.is_of_others = false;
         }
-        file::replace(keeper.path(), &snapshot.random, |file| {
+        file::replace(keeper.path(), |file| {
             let mut random = [0; RANDOM];
             (snapshot.random)(&mut random)?;
             let mut sealer = Sealer::begin(file, keys, random, snapshot.chunk)?;
@@ -617,9 +618,7 @@ impl Shared {
             written.bytes = sealer.finish()?;
             Ok(())
         })?;
-        // It is there, whether that can be remembered or not.
         state.sequence = sequence;
-        lock.mark(sequence, keys, &snapshot.random)?;
         state.written = changes;
         written.took = self.clock.instant().saturating_duration_since(began);
         Ok(written)
@@ -771,16 +770,9 @@ async fn write_at_intervals(
 }
 
 /// What keeps the whole of a snapshot from being taken.
-fn check_head(
-    head: &Head<'_>,
-    now: ClockReading,
-    keeper: &Keeper,
-    highest: u64,
-) -> Option<SnapshotProblem> {
+fn check_head(head: &Head<'_>, now: ClockReading, keeper: &Keeper) -> Option<SnapshotProblem> {
     if head.service != keeper.service {
         Some(SnapshotProblem::OtherService)
-    } else if head.sequence < highest {
-        Some(SnapshotProblem::RolledBack)
     } else if now.wall.saturating_sub(head.written_at) > keeper.snapshot.not_older_than {
         Some(SnapshotProblem::TooOld)
     } else if head.written_at > now.wall.saturating_add(CLOCK_TOLERANCE) {
@@ -852,10 +844,14 @@ impl Flaw {
 
 impl From<Failed> for SnapshotError {
     fn from(failed: Failed) -> Self {
-        Self::Io {
-            doing: failed.doing,
-            path: failed.path,
-            error: Arc::new(failed.error),
+        match failed {
+            Failed::Io { doing, path, error } => Self::Io {
+                doing,
+                path,
+                error: Arc::new(error),
+            },
+            Failed::NotAFile(path) => Self::NotAFile { path },
+            Failed::ForeignLock(path) => Self::ForeignLock { path },
         }
     }
 }

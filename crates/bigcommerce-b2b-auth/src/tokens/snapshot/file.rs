@@ -1,30 +1,39 @@
-//! The files of a snapshot: one that is always whole, since it is written beside and put in its place, and a lock beside it,
-//! which says who writes and remembers the highest number that was written.
+//! The files of a snapshot: the snapshot itself, which is always whole, since it is written beside its place and moved there;
+//! and a lock beside it, which says which process writes.
+//!
+//! Nothing but a regular file is opened, read, replaced or removed: a link, a folder, a pipe or a device in the place of one is
+//! an error at once.
 
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
-use chacha20poly1305::{AeadInOut as _, XNonce};
 use fs4::{FileExt, TryLockError};
 
-use super::{Random, key::Keys, seal::take};
+use super::key::Keys;
 
 /// What could not be done, and with which file.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) doing: &'static str,
-    pub(super) path: PathBuf,
-    pub(super) error: io::Error,
+pub(super) enum Failed {
+    /// The system refused it.
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// Something else than a regular file is there.
+    NotAFile(PathBuf),
+    /// The file of the lock is not empty, and what it holds is not of this SDK.
+    ForeignLock(PathBuf),
 }
 
 /// Puts the name of the file and of what was done to an error.
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failed {
     let path = path.to_owned();
-    move |error| Failed { doing, path, error }
+    move |error| Failed::Io { doing, path, error }
 }
 
 /// The path with something behind it.
@@ -34,48 +43,73 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// For nobody but the user that runs the process, where the system knows such a thing.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Refuses a path at which there is something else than a regular file.
+fn refuse_other_kinds(path: &Path) -> Result<(), Failed> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(Failed::NotAFile(path.to_owned())),
+        // What cannot be looked at is for the next step to fail with.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Opens a regular file. No link is followed, and nothing is waited for.
+fn open_regular(path: &Path, options: &mut OpenOptions) -> Result<File, Failed> {
+    // Before it is opened, since opening a device may do something, and a pipe may wait for its other end.
+    refuse_other_kinds(path)?;
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options
+            .custom_flags(flags.bits().cast_signed())
+            // For nobody but the user that runs the process.
+            .mode(0o600);
+    }
+    let file = options.open(path).map_err(failed("open", path))?;
+    // Something else may have taken its place in between.
+    let metadata = file.metadata().map_err(failed("open", path))?;
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        Err(Failed::NotAFile(path.to_owned()))
+    }
+}
+
+/// Opens the snapshot to be read. `None` where there is none.
+pub(super) fn open(snapshot: &Path) -> Result<Option<File>, Failed> {
+    match open_regular(snapshot, OpenOptions::new().read(true)) {
+        Err(Failed::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 const TEMPORARY: &str = ".tmp";
 
-/// Digits of the random part in the name of a temporary file.
-const DIGITS: usize = 16;
+/// Letters and digits of the random part in the name of a temporary file.
+const RANDOM_LETTERS: usize = 16;
 
 /// Puts what `write` writes in the place of the file, whole or not at all: a process that is killed leaves the old one.
 pub(super) fn replace<T>(
     path: &Path,
-    random: &Random,
     write: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> Result<T, Failed> {
-    let mut number = [0; DIGITS / 2];
-    random(&mut number).map_err(failed("draw a name beside", path))?;
-    let number = u64::from_le_bytes(number);
-    let temporary = beside(path, &format!(".{number:0DIGITS$x}{TEMPORARY}"));
-    let done = write_and_move(&temporary, path, write);
-    if done.is_err() {
-        // What remains is of no use; if it cannot be removed, the next who begins does it.
-        let _ = fs::remove_file(&temporary);
-    }
-    done
-}
-
-fn write_and_move<T>(
-    temporary: &Path,
-    path: &Path,
-    write: impl FnOnce(&mut File) -> io::Result<T>,
-) -> Result<T, Failed> {
-    let mut file = private(OpenOptions::new().write(true).create_new(true))
-        .open(temporary)
-        .map_err(failed("create", temporary))?;
-    let written = write(&mut file).map_err(failed("write", temporary))?;
-    file.sync_all().map_err(failed("write", temporary))?;
-    drop(file);
-    fs::rename(temporary, path).map_err(failed("replace", path))?;
+    let mut prefix = OsString::from(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    // It is created for its owner alone, and removed when something fails; if that fails too, the next writer removes it.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(TEMPORARY)
+        .rand_bytes(RANDOM_LETTERS)
+        .tempfile_in(folder(path))
+        .map_err(failed("create a file beside", path))?;
+    let written = write(temporary.as_file_mut()).map_err(failed("write", temporary.path()))?;
+    let synced = temporary.as_file().sync_all();
+    synced.map_err(failed("write", temporary.path()))?;
+    refuse_other_kinds(path)?;
+    temporary
+        .persist(path)
+        .map_err(|error| failed("replace", path)(error.error))?;
     sync_folder(path).map_err(failed("replace", path))?;
     Ok(written)
 }
@@ -83,6 +117,8 @@ fn write_and_move<T>(
 /// Keeps what is there under another name, before something else takes its place. What was kept before stays: it was there first.
 pub(super) fn set_aside(path: &Path) -> Result<(), Failed> {
     let aside = beside(path, ".aside");
+    refuse_other_kinds(path)?;
+    refuse_other_kinds(&aside)?;
     match fs::hard_link(path, &aside) {
         Ok(()) => Ok(()),
         // Kept before, or gone by itself.
@@ -121,41 +157,42 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// The lock on a snapshot. The system gives it back when the process ends, however it does.
+/// The lock on a snapshot. The system gives it back when the process ends, however it does. Its file is empty.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
 }
 
-/// The mark in the lock's file has two places that are written in turn, so that one is whole at any time.
-const PLACES: u64 = 2;
-
-/// Name of the key, nonce, the number and its tag.
-const PLACE: usize = 8 + 24 + 8 + 16;
-
-const MARK: &[u8] = b"b2b-snap mark 1";
+/// The file of a lock held a number in two places once, each of which began with the name of a key.
+const PLACE: usize = 56;
 
 impl Lock {
-    fn path(snapshot: &Path) -> PathBuf {
-        beside(snapshot, ".lock")
-    }
-
-    /// Takes the lock; `None` when somebody else has it.
-    pub(super) fn take(snapshot: &Path) -> Result<Option<Self>, Failed> {
-        let path = Self::path(snapshot);
+    /// Takes the lock; `None` when another process has it. What an earlier version wrote into its file is removed; anything
+    /// else that is in there is somebody else's.
+    pub(super) fn take(snapshot: &Path, keys: &[Keys]) -> Result<Option<Self>, Failed> {
+        let path = beside(snapshot, ".lock");
         let mut options = OpenOptions::new();
-        let file = private(options.read(true).write(true).create(true).truncate(false))
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = open_regular(&path, &mut options)?;
         // By its trait: since Rust 1.89 a file has a method of this name itself.
         match FileExt::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
+        let mut bytes = Vec::new();
+        (&mut file)
+            .take(2 * PLACE as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed("read", &path))?;
+        if is_of_earlier_version(&bytes, keys) {
+            file.set_len(0).map_err(failed("empty", &path))?;
+        } else if !bytes.is_empty() {
+            return Err(Failed::ForeignLock(path));
+        }
         let lock = Self { file, path };
-        // Somebody may have removed it between the two steps: then it is a lock on nothing.
+        // It may have been removed between the two steps: then it is a lock on nothing.
         Ok(lock.is_in_place().then_some(lock))
     }
 
@@ -165,7 +202,7 @@ impl Lock {
         {
             use std::os::unix::fs::MetadataExt as _;
             let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-            match (self.file.metadata(), fs::metadata(&self.path)) {
+            match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
                 (Ok(ours), Ok(theirs)) => of(ours) == of(theirs),
                 _ => false,
             }
@@ -174,71 +211,17 @@ impl Lock {
         #[cfg(not(unix))]
         true
     }
-
-    /// The highest number that was written, by whoever has one of these keys. What cannot be read or is not by them says nothing.
-    pub(super) fn highest_in(snapshot: &Path, keys: &[Keys]) -> u64 {
-        File::open(Self::path(snapshot))
-            .map(|mut file| highest(&mut file, keys))
-            .unwrap_or_default()
-    }
-
-    /// The same through the lock, which is the only way where locks keep others from reading.
-    pub(super) fn highest(&mut self, keys: &[Keys]) -> u64 {
-        match self.file.rewind() {
-            Ok(()) => highest(&mut self.file, keys),
-            Err(_) => 0,
-        }
-    }
-
-    /// Remembers a number.
-    pub(super) fn mark(&mut self, number: u64, keys: &Keys, random: &Random) -> Result<(), Failed> {
-        let failed = || failed("write", &self.path);
-        let mut nonce = [0; 24];
-        random(&mut nonce).map_err(failed())?;
-        let mut text = number.to_le_bytes();
-        let tag = keys
-            .mark
-            .encrypt_inout_detached(&XNonce::from(nonce), MARK, text.as_mut_slice().into())
-            .map_err(|_| failed()(io::Error::other("the number cannot be sealed")))?;
-        let place = [&keys.name[..], &nonce, &text, &tag].concat();
-        let at = SeekFrom::Start(number % PLACES * PLACE as u64);
-        self.file
-            .seek(at)
-            .and_then(|_| self.file.write_all(&place))
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed())
-    }
 }
 
-fn highest(file: &mut File, keys: &[Keys]) -> u64 {
-    let mut bytes = Vec::new();
-    // What could be read counts.
-    let _ = file.take(PLACES * PLACE as u64).read_to_end(&mut bytes);
-    bytes
-        .chunks(PLACE)
-        .filter_map(|place| number_in(place, keys))
-        .max()
-        .unwrap_or_default()
+/// Whether a lock holds what earlier versions of the SDK wrote: one or two places, one of them with the name of one of these keys.
+fn is_of_earlier_version(bytes: &[u8], keys: &[Keys]) -> bool {
+    [PLACE, 2 * PLACE].contains(&bytes.len())
+        && bytes
+            .chunks(PLACE)
+            .any(|place| keys.iter().any(|keys| place.starts_with(&keys.name)))
 }
 
-fn number_in(mut place: &[u8], keys: &[Keys]) -> Option<u64> {
-    let name = take::<8>(&mut place)?;
-    let nonce = take::<24>(&mut place)?;
-    let mut text = take::<8>(&mut place)?;
-    let tag = take::<16>(&mut place)?;
-    let keys = keys.iter().find(|keys| keys.name == name)?;
-    keys.mark
-        .decrypt_inout_detached(
-            &XNonce::from(nonce),
-            MARK,
-            text.as_mut_slice().into(),
-            &tag.into(),
-        )
-        .ok()?;
-    Some(u64::from_le_bytes(text))
-}
-
-/// Removes what processes that were killed have left beside the snapshot. Only who has the lock may.
+/// Removes what processes that were killed have left beside the snapshot. Only the one that has the lock may.
 pub(super) fn remove_left_over(snapshot: &Path) {
     let Some(name) = snapshot.file_name() else {
         return;
@@ -247,10 +230,11 @@ pub(super) fn remove_left_over(snapshot: &Path) {
         return;
     };
     for entry in found.flatten() {
-        if is_temporary_of(
+        let is_ours = is_temporary_of(
             name.as_encoded_bytes(),
             entry.file_name().as_encoded_bytes(),
-        ) {
+        );
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             // If it cannot be removed now, it is tried again at the next start.
             let _ = fs::remove_file(entry.path());
         }
@@ -261,12 +245,14 @@ fn is_temporary_of(snapshot: &[u8], name: &[u8]) -> bool {
     name.strip_prefix(snapshot)
         .and_then(|rest| rest.strip_prefix(b"."))
         .and_then(|rest| rest.strip_suffix(TEMPORARY.as_bytes()))
-        .is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
+        .is_some_and(|random| {
+            random.len() == RANDOM_LETTERS && random.iter().all(u8::is_ascii_alphanumeric)
+        })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io::Write as _;
 
     use tempfile::TempDir;
 
@@ -276,12 +262,8 @@ mod tests {
         Keys::from(&SnapshotKey::from([byte; 32]))
     }
 
-    /// Not random at all.
-    fn always(byte: u8) -> Random {
-        Arc::new(move |bytes| {
-            bytes.fill(byte);
-            Ok(())
-        })
+    fn take(path: &Path) -> Result<Option<Lock>, Failed> {
+        Lock::take(path, &[keys(1)])
     }
 
     fn names(folder: &TempDir) -> Vec<String> {
@@ -293,37 +275,45 @@ mod tests {
         names
     }
 
+    /// What was done, and what the system said to it.
+    fn told(failed: Failed) -> (&'static str, io::ErrorKind) {
+        match failed {
+            Failed::Io { doing, error, .. } => (doing, error.kind()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_file_is_replaced_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let seen = replace(&path, &always(0xab), |file| {
+        let seen = replace(&path, |file| {
             file.write_all(b"one")?;
             Ok(names(&folder))
         });
-        assert_eq!(seen.unwrap(), ["file.abababababababab.tmp"]);
+        let seen = seen.unwrap();
+        assert!(
+            seen.len() == 1 && is_temporary_of(b"file", seen[0].as_bytes()),
+            "{seen:?}"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"one");
-        let failed = replace(&path, &always(0), |file| {
+        let failed = replace(&path, |file| {
             file.write_all(b"half of two")?;
             Err::<(), _>(io::ErrorKind::StorageFull.into())
         });
-        let failed = failed.unwrap_err();
         assert_eq!(
-            (failed.doing, failed.error.kind()),
+            told(failed.unwrap_err()),
             ("write", io::ErrorKind::StorageFull)
         );
         assert_eq!(fs::read(&path).unwrap(), b"one");
-        replace(&path, &always(0), |file| file.write_all(b"two")).unwrap();
+        replace(&path, |file| file.write_all(b"two")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(names(&folder), ["file"]);
-        // A name that is taken is somebody's.
-        fs::write(folder.path().join("file.0000000000000000.tmp"), "theirs").unwrap();
-        let failed = replace(&path, &always(0), |_| Ok(())).unwrap_err();
-        assert_eq!(failed.doing, "create");
-        let no_chance: Random = Arc::new(|_| Err(io::ErrorKind::Unsupported.into()));
-        let failed = replace(&path, &no_chance, |_| Ok(())).unwrap_err();
-        assert_eq!((failed.doing, &failed.path), ("draw a name beside", &path));
-        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let failed = replace(&folder.path().join("missing/file"), |_| Ok(()));
+        assert_eq!(
+            told(failed.unwrap_err()),
+            ("create a file beside", io::ErrorKind::NotFound)
+        );
     }
 
     #[test]
@@ -335,16 +325,11 @@ mod tests {
         for text in ["one", "two"] {
             fs::write(&path, text).unwrap();
             set_aside(&path).unwrap();
-            replace(&path, &always(0), |file| file.write_all(b"new")).unwrap();
+            replace(&path, |file| file.write_all(b"new")).unwrap();
             assert_eq!(fs::read(folder.path().join("file.aside")).unwrap(), b"one");
             assert_eq!(fs::read(&path).unwrap(), b"new");
         }
         assert_eq!(names(&folder), ["file", "file.aside"]);
-        // A folder is nothing to be moved out of the way.
-        let other = folder.path().join("folder");
-        fs::create_dir(&other).unwrap();
-        assert_eq!(set_aside(&other).unwrap_err().doing, "set aside");
-        assert!(other.is_dir());
     }
 
     #[cfg(unix)]
@@ -353,14 +338,18 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        replace(&path, &always(0), |_| Ok(())).unwrap();
-        let _lock = Lock::take(&path).unwrap().unwrap();
+        let mode = |name: &str| {
+            let metadata = fs::metadata(folder.path().join(name)).unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        replace(&path, |_| {
+            assert_eq!(mode(&names(&folder)[0]), 0o600);
+            Ok(())
+        })
+        .unwrap();
+        let _lock = take(&path).unwrap().unwrap();
         for name in names(&folder) {
-            let mode = fs::metadata(folder.path().join(&name))
-                .unwrap()
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o600, "{name}");
+            assert_eq!(mode(&name), 0o600, "{name}");
         }
     }
 
@@ -368,23 +357,28 @@ mod tests {
     fn what_is_left_over_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let others = [
+        let mut others = [
             "file",
             "file.0123456789abcde.tmp",
             "file.0123456789abcdef",
-            "file.0123456789abcdeg.tmp",
+            "file.0123456789abcde_.tmp",
             "file.lock",
             "file2.0123456789abcdef.tmp",
             "other.0123456789abcdef.tmp",
         ];
+        others.sort_unstable();
+        // As they are written now, and as they were.
         for name in others
             .iter()
-            .chain(&["file.0123456789abcdef.tmp", "file.ffffffffffffffff.tmp"])
+            .chain(&["file.0123456789abcdef.tmp", "file.AbCdEfGhIjKlMnOp.tmp"])
         {
             fs::write(folder.path().join(name), "").unwrap();
         }
         remove_left_over(&path);
         assert_eq!(names(&folder), others);
+        fs::create_dir(folder.path().join("file.0123456789abcdef.tmp")).unwrap();
+        remove_left_over(&path);
+        assert_eq!(names(&folder).len(), others.len() + 1);
         // Neither a folder that is missing nor a path that names no file is any harm.
         remove_left_over(&folder.path().join("missing/file"));
         remove_left_over(Path::new("/"));
@@ -400,76 +394,117 @@ mod tests {
     fn one_has_the_lock_until_it_gives_it_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let lock = Lock::take(&path).unwrap().unwrap();
+        let lock = take(&path).unwrap().unwrap();
         assert!(lock.is_in_place());
-        assert!(Lock::take(&path).unwrap().is_none());
+        assert!(take(&path).unwrap().is_none());
         drop(lock);
-        let lock = Lock::take(&path).unwrap().unwrap();
+        let lock = take(&path).unwrap().unwrap();
         fs::remove_file(folder.path().join("file.lock")).unwrap();
         assert!(!lock.is_in_place());
-        let other = Lock::take(&path).unwrap().unwrap();
+        let other = take(&path).unwrap().unwrap();
         assert!(other.is_in_place() && !lock.is_in_place());
-        let failed = Lock::take(&folder.path().join("missing/file")).unwrap_err();
-        assert_eq!(
-            (failed.doing, failed.error.kind()),
-            ("open", io::ErrorKind::NotFound)
-        );
+        let failed = take(&folder.path().join("missing/file")).unwrap_err();
+        assert_eq!(told(failed), ("open", io::ErrorKind::NotFound));
     }
 
     #[test]
-    fn the_highest_number_is_remembered() {
+    fn a_lock_file_of_an_earlier_version_is_emptied_and_any_other_content_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let highest = |keys: &[Keys]| Lock::highest_in(&path, keys);
-        assert_eq!(highest(&[keys(1)]), 0);
-        let mut lock = Lock::take(&path).unwrap().unwrap();
-        assert_eq!(lock.highest(&[keys(1)]), 0);
-        for number in [1, 2, 3, 4, 9, u64::MAX - 1] {
-            lock.mark(number, &keys(1), &always(number as u8)).unwrap();
-            assert_eq!(lock.highest(&[keys(2), keys(1)]), number);
-            assert_eq!(highest(&[keys(1)]), number);
-            assert_eq!(highest(&[keys(2)]), 0);
+        let lock = folder.path().join("file.lock");
+        let place = |byte: u8| [&keys(byte).name[..], &[0xa5; PLACE - 8]].concat();
+        // The first number that was ever written stood in the second place.
+        for ours in [
+            place(1),
+            [vec![0; PLACE], place(1)].concat(),
+            [place(1), place(1)].concat(),
+            [place(7), place(1)].concat(),
+            [place(2), vec![0; PLACE]].concat(),
+        ] {
+            fs::write(&lock, &ours).unwrap();
+            let taken = Lock::take(&path, &[keys(1), keys(2)]).unwrap().unwrap();
+            assert_eq!(fs::metadata(&lock).unwrap().len(), 0);
+            drop(taken);
         }
-        lock.mark(u64::MAX, &keys(2), &always(7)).unwrap();
-        assert_eq!(highest(&[keys(1), keys(2)]), u64::MAX);
-        assert_eq!(highest(&[keys(1)]), u64::MAX - 1);
-        let no_chance: Random = Arc::new(|_| Err(io::ErrorKind::Unsupported.into()));
-        assert_eq!(
-            lock.mark(1, &keys(1), &no_chance).unwrap_err().doing,
-            "write"
-        );
-        drop(lock);
-        assert_eq!(
-            Lock::take(&path).unwrap().unwrap().highest(&[keys(2)]),
-            u64::MAX
-        );
+        for foreign in [
+            b"x".to_vec(),
+            place(7),
+            place(1)[..PLACE - 1].to_vec(),
+            [&b"x"[..], &place(1)].concat(),
+            [place(1), place(1), vec![0]].concat(),
+            [vec![0; 8], place(1), vec![0; PLACE - 8]].concat(),
+            vec![0; PLACE],
+            b"[[package]]\nname = \"addr2line\"\n".repeat(1000),
+        ] {
+            fs::write(&lock, &foreign).unwrap();
+            let failed = Lock::take(&path, &[keys(1), keys(2)]).unwrap_err();
+            assert!(
+                matches!(&failed, Failed::ForeignLock(path) if *path == lock),
+                "{failed:?}"
+            );
+            assert_eq!(fs::read(&lock).unwrap(), foreign);
+        }
+        // It is free for others all the while.
+        fs::write(&lock, "").unwrap();
+        assert!(take(&path).unwrap().is_some());
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
-    fn a_mark_that_was_written_half_leaves_the_one_before_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let mut lock = Lock::take(&path).unwrap().unwrap();
-        lock.mark(4, &keys(1), &always(4)).unwrap();
-        lock.mark(5, &keys(1), &always(5)).unwrap();
-        let whole = fs::read(folder.path().join("file.lock")).unwrap();
-        assert_eq!(whole.len(), 2 * PLACE);
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            fs::write(folder.path().join("file.lock"), &bytes).unwrap();
-            // An odd number stands in the second place.
-            let left = if at < PLACE { 5 } else { 4 };
-            assert_eq!(Lock::highest_in(&path, &[keys(1)]), left, "{at}");
-            fs::write(folder.path().join("file.lock"), &whole[..at]).unwrap();
-            let left = if at < PLACE { 0 } else { 4 };
-            assert_eq!(Lock::highest_in(&path, &[keys(1)]), left, "{at}");
+    fn nothing_but_a_regular_file_is_opened_replaced_or_set_aside() {
+        use std::os::unix::{fs::symlink, net::UnixListener};
+        for kind in [
+            "link",
+            "dangling link",
+            "folder",
+            "pipe",
+            "socket",
+            "device",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            let elsewhere = folder.path().join("elsewhere");
+            let make = |at: &Path| match kind {
+                "link" => {
+                    fs::write(&elsewhere, "theirs").unwrap();
+                    symlink(&elsewhere, at).unwrap();
+                }
+                "dangling link" => symlink(folder.path().join("nowhere"), at).unwrap(),
+                "folder" => fs::create_dir(at).unwrap(),
+                "pipe" => rustix::fs::mkfifoat(rustix::fs::CWD, at, 0o600.into()).unwrap(),
+                "socket" => drop(UnixListener::bind(at).unwrap()),
+                _ => symlink("/dev/zero", at).unwrap(),
+            };
+            let is_refused = |failed: Option<Failed>, at: &Path| {
+                assert!(
+                    matches!(&failed, Some(Failed::NotAFile(path)) if path == at),
+                    "{kind}: {failed:?}"
+                );
+                assert!(!fs::symlink_metadata(at).unwrap().is_file(), "{kind}");
+            };
+            make(&path);
+            is_refused(open(&path).err(), &path);
+            is_refused(replace(&path, |file| file.write_all(b"ours")).err(), &path);
+            is_refused(set_aside(&path).err(), &path);
+            let lock = folder.path().join("file.lock");
+            make(&lock);
+            is_refused(take(&path).err(), &lock);
+            let other = folder.path().join("other");
+            fs::write(&other, "dear diary").unwrap();
+            let aside = folder.path().join("other.aside");
+            make(&aside);
+            is_refused(set_aside(&other).err(), &aside);
+            assert_eq!(fs::read(&other).unwrap(), b"dear diary");
+            assert!(!folder.path().join("nowhere").exists());
+            if kind == "link" {
+                assert_eq!(fs::read(&elsewhere).unwrap(), b"theirs");
+            }
+            let left = names(&folder);
+            assert!(
+                !left.iter().any(|name| name.ends_with(TEMPORARY)),
+                "{left:?}"
+            );
         }
-        // What is behind is no mark.
-        let longer = [&whole[..PLACE], &[0; PLACE], &whole[PLACE..]].concat();
-        fs::write(folder.path().join("file.lock"), longer).unwrap();
-        assert_eq!(Lock::highest_in(&path, &[keys(1)]), 4);
-        // No number stands in the file as it is.
-        assert!(!whole.windows(8).any(|bytes| bytes == 4_u64.to_le_bytes()));
+        assert!(open(Path::new("/nowhere/at/all")).unwrap().is_none());
     }
 }

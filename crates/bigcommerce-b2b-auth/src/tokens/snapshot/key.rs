@@ -78,7 +78,7 @@ impl SnapshotKey {
 enum Purpose {
     Name = 1,
     Snapshot = 2,
-    Mark = 3,
+    // 3 was for the number in the lock file.
 }
 
 impl From<[u8; 32]> for SnapshotKey {
@@ -102,17 +102,13 @@ pub(super) struct Keys {
     pub(super) name: KeyName,
     /// Seals snapshots.
     pub(super) snapshot: XChaCha20Poly1305,
-    /// Seals the mark beside them.
-    pub(super) mark: XChaCha20Poly1305,
 }
 
 impl From<&SnapshotKey> for Keys {
     fn from(key: &SnapshotKey) -> Self {
-        let cipher = |purpose| XChaCha20Poly1305::new(&(*key.derived::<32>(purpose)).into());
         Self {
             name: *key.derived(Purpose::Name),
-            snapshot: cipher(Purpose::Snapshot),
-            mark: cipher(Purpose::Mark),
+            snapshot: XChaCha20Poly1305::new(&(*key.derived::<32>(Purpose::Snapshot)).into()),
         }
     }
 }
@@ -171,8 +167,7 @@ mod tests {
         let made = [
             *key.derived::<32>(Purpose::Name),
             *key.derived::<32>(Purpose::Snapshot),
-            *key.derived::<32>(Purpose::Mark),
-            *SnapshotKey::from([0; 32]).derived::<32>(Purpose::Mark),
+            *SnapshotKey::from([0; 32]).derived::<32>(Purpose::Snapshot),
             counting(),
             [0; 32],
         ];

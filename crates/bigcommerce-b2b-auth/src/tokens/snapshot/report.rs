@@ -60,8 +60,6 @@ pub enum SnapshotProblem {
     OtherService,
     /// It is of a version that this SDK does not know yet.
     NewerVersion(u16),
-    /// A newer one was written before: an earlier one was put back.
-    RolledBack,
     /// It was written too long ago.
     TooOld,
     /// It was written in the future: this machine's clock was set back since, or was ahead then. How old its tokens are is unknown.
@@ -72,6 +70,16 @@ pub enum SnapshotProblem {
         path: PathBuf,
         /// What the system says.
         kind: io::ErrorKind,
+    },
+    /// A link, a folder, a pipe or a device is where a file of the snapshot should be. Nothing was done with it.
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file of the lock holds something that this SDK did not write. Nothing was done with it, and nothing is written.
+    ForeignLock {
+        /// The file.
+        path: PathBuf,
     },
     /// Another process writes it. What it holds was read.
     HeldByAnother,
@@ -108,9 +116,6 @@ impl fmt::Display for SnapshotProblem {
                 f,
                 "the snapshot has the format {version}, which a newer version of the SDK writes, and was ignored"
             ),
-            Self::RolledBack => f.write_str(
-                "the snapshot is an earlier one that was put back, and was ignored: see who can write to its folder",
-            ),
             Self::TooOld => {
                 f.write_str("the snapshot is older than `not_older_than` allows, and was ignored")
             }
@@ -122,6 +127,10 @@ impl fmt::Display for SnapshotProblem {
                 "{} cannot be opened or read ({kind}): see whether its folder is there and its permissions are right",
                 path.display()
             ),
+            Self::NotAFile { path } => write!(f, "the snapshot cannot be used: {}", NotAFile(path)),
+            Self::ForeignLock { path } => {
+                write!(f, "the snapshot is not written: {}", ForeignLock(path))
+            }
             Self::HeldByAnother => f.write_str(
                 "another process writes the snapshot: it was read, and is written here once that process has ended",
             ),
@@ -143,7 +152,7 @@ pub struct SnapshotWritten {
     pub left_out: usize,
     /// Length of the file.
     pub bytes: u64,
-    /// Its number: each is higher than all before it.
+    /// Its number: one more than that of the snapshot before it.
     pub sequence: u64,
     /// How long it took.
     pub took: Duration,
@@ -163,6 +172,16 @@ pub enum SnapshotError {
     ShutDown,
     /// The runtime was shut down, or it took too long.
     Interrupted,
+    /// A link, a folder, a pipe or a device is where a file of the snapshot should be. Nothing was done with it.
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file of the lock holds something that this SDK did not write. Nothing was done with it.
+    ForeignLock {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be written.
     Io {
         /// What failed: `create`, `write`, `replace`, and the like.
@@ -185,6 +204,8 @@ impl SnapshotError {
                 path: snapshot.to_owned(),
                 kind: io::ErrorKind::Interrupted,
             },
+            Self::NotAFile { path } => SnapshotProblem::NotAFile { path },
+            Self::ForeignLock { path } => SnapshotProblem::ForeignLock { path },
             Self::Io { path, error, .. } => SnapshotProblem::Unreadable {
                 path,
                 kind: error.kind(),
@@ -204,12 +225,39 @@ impl fmt::Display for SnapshotError {
             Self::HeldByAnother => f.write_str("another process writes it"),
             Self::ShutDown => f.write_str("the cache was shut down"),
             Self::Interrupted => f.write_str("the runtime was shut down, or it took too long"),
+            Self::NotAFile { path } => NotAFile(path).fmt(f),
+            Self::ForeignLock { path } => ForeignLock(path).fmt(f),
             Self::Io { doing, path, error } => write!(
                 f,
                 "could not {doing} {}: {error}; see whether its folder is there, can be written to and has room",
                 path.display()
             ),
         }
+    }
+}
+
+struct NotAFile<'p>(&'p Path);
+
+impl fmt::Display for NotAFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is a link, a folder, a pipe or a device: give the path of a file, and move what is there out of the way",
+            self.0.display()
+        )
+    }
+}
+
+struct ForeignLock<'p>(&'p Path);
+
+impl fmt::Display for ForeignLock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is not empty and does not belong to the snapshot: choose another path for the snapshot, or remove that file if \
+             nothing needs it",
+            self.0.display()
+        )
     }
 }
 

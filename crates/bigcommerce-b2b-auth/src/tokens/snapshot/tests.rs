@@ -1,8 +1,11 @@
 //! A snapshot as a whole: caches that end and others that begin on the same file. On a paused clock, so that an interval takes no
 //! time; tokio does not put it forward while a file is written.
 
+#[cfg(target_os = "linux")]
+mod faults;
+
 use std::{
-    fs,
+    fs::{self, File},
     sync::{
         Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -486,61 +489,68 @@ async fn a_key_is_replaced_by_naming_the_old_one() {
     );
 }
 
+/// What it brings back is bounded by its age and by the ends of its tokens. Nothing beside it says that there was a newer one.
 #[tokio::test(start_paused = true)]
-async fn an_earlier_file_that_is_put_back_is_found_out() {
+async fn an_earlier_file_that_is_put_back_is_restored() {
     let setting = Setting::new();
     setting.left_behind(1).await;
     let first = fs::read(setting.path()).unwrap();
-    let marks = fs::read(setting.lock()).unwrap();
     setting.left_behind(2).await;
-    let second = fs::read(setting.path()).unwrap();
+    assert_eq!(fs::metadata(setting.lock()).unwrap().len(), 0);
 
     fs::write(setting.path(), &first).unwrap();
-    let report = setting.report(setting.snapshot()).await;
-    assert_eq!(
-        (report.problem, report.restored),
-        (Some(SnapshotProblem::RolledBack), 0)
-    );
-    // Also with a key that was replaced since, and by one who only reads.
-    let rotated = || Snapshot::new(setting.path(), key(2)).also_reads(key(1));
-    assert_eq!(
-        setting.report(rotated()).await.problem,
-        Some(SnapshotProblem::RolledBack)
-    );
     let owner = setting.cache();
-    owner.restore().await;
-    let report = setting.report(setting.snapshot()).await;
-    assert_eq!(
-        (report.problem, report.is_writing),
-        (Some(SnapshotProblem::RolledBack), false)
-    );
-    // The next one is higher than both.
-    setting.put(&owner, 5);
-    assert_eq!(owner.write_snapshot().await.unwrap().sequence, 3);
-    drop(owner);
-    for bytes in [&first, &second] {
-        fs::write(setting.path(), bytes).unwrap();
-        let report = setting.report(setting.snapshot()).await;
-        assert_eq!(report.problem, Some(SnapshotProblem::RolledBack));
-    }
-    // A mark that is missing, damaged or another's is no knowledge.
+    let report = owner.restore().await;
+    assert_eq!((report.problem, report.restored), (None, 1));
+    assert_eq!(owner.write_snapshot().await.unwrap().sequence, 2);
+    // Also while the process runs that wrote a newer one.
     fs::write(setting.path(), &first).unwrap();
-    let bad: Vec<u8> = marks.iter().map(|byte| byte ^ 1).collect();
-    for mark in [&b""[..], b"x", &bad, &marks[..30]] {
-        fs::write(setting.lock(), mark).unwrap();
-        assert_eq!(
-            setting.report(setting.snapshot()).await.restored,
-            1,
-            "{mark:?}"
-        );
-    }
     fs::remove_file(setting.lock()).unwrap();
-    assert_eq!(setting.report(setting.snapshot()).await.restored, 1);
-    // The snapshot itself says then what comes next.
-    fs::write(setting.path(), &second).unwrap();
-    let owner = setting.cache();
-    owner.restore().await;
     assert_eq!(owner.write_snapshot().await.unwrap().sequence, 3);
+}
+
+/// Snapshots with a number in their lock file, as they were written before.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_an_earlier_version_comes_back_and_its_lock_is_emptied() {
+    let setting = Setting::new();
+    setting.left_behind(3).await;
+    let name = setting.snapshot().keys[0].name;
+    let place = [&name[..], &[0x5a; 48]].concat();
+    fs::write(setting.lock(), [vec![0; 56], place].concat()).unwrap();
+    let report = setting.report(setting.snapshot()).await;
+    assert_eq!((report.problem, report.restored), (None, 3));
+    assert!(report.is_writing);
+    assert_eq!(fs::metadata(setting.lock()).unwrap().len(), 0);
+}
+
+/// As with a `Cargo.lock`, where somebody calls the snapshot `Cargo`.
+#[tokio::test(start_paused = true)]
+async fn a_lock_file_of_somebody_else_is_left_as_it_is_and_nothing_is_written() {
+    let setting = Setting::new();
+    setting.left_behind(2).await;
+    let before = fs::read(setting.path()).unwrap();
+    fs::write(setting.lock(), "[[package]]").unwrap();
+    let tokens = setting.cache();
+    let report = tokens.restore().await;
+    let problem = SnapshotProblem::ForeignLock {
+        path: setting.lock(),
+    };
+    assert_eq!(
+        (report.problem, report.restored, report.is_writing),
+        (Some(problem), 2, false)
+    );
+    setting.put(&tokens, 3);
+    let error = tokens.write_snapshot().await.unwrap_err();
+    assert!(
+        matches!(&error, SnapshotError::ForeignLock { path } if *path == setting.lock()),
+        "{error:?}"
+    );
+    assert_eq!(fs::read(setting.lock()).unwrap(), b"[[package]]");
+    assert_eq!(fs::read(setting.path()).unwrap(), before);
+    // Once it is out of the way, all goes on.
+    fs::remove_file(setting.lock()).unwrap();
+    assert_eq!(tokens.write_snapshot().await.unwrap().tokens, 3);
+    tokens.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -768,13 +778,9 @@ async fn a_lock_whose_file_was_removed_is_taken_anew() {
     other.shutdown().await;
     let written = one.write_snapshot().await.unwrap();
     assert_eq!((written.tokens, written.sequence), (2, 3));
-    // Nobody else came: it takes it again, and the mark is there again.
+    // Nobody else came: it takes it again.
     fs::remove_file(setting.lock()).unwrap();
-    one.write_snapshot().await.unwrap();
-    assert_eq!(
-        Lock::highest_in(&setting.path(), &setting.snapshot().keys),
-        4
-    );
+    assert_eq!(one.write_snapshot().await.unwrap().sequence, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -923,22 +929,21 @@ async fn a_folder_that_is_missing_is_said_and_used_when_it_comes() {
     let tokens = setting.cache_on(Snapshot::new(&folder, key(1)));
     let report = tokens.restore().await;
     assert!(
-        matches!(&report.problem, Some(SnapshotProblem::Unreadable { path, .. }) if *path == folder),
+        matches!(&report.problem, Some(SnapshotProblem::NotAFile { path }) if *path == folder),
         "{report:?}"
     );
     setting.put(&tokens, 1);
     let error = tokens.write_snapshot().await.unwrap_err();
     assert!(
-        matches!(
-            &error,
-            SnapshotError::Io {
-                doing: "replace",
-                ..
-            }
-        ),
+        matches!(&error, SnapshotError::NotAFile { path } if *path == folder),
         "{error:?}"
     );
-    assert!(std::error::Error::source(&error).is_some());
+    let io = SnapshotError::Io {
+        doing: "replace",
+        path: folder,
+        error: Arc::new(io::ErrorKind::StorageFull.into()),
+    };
+    assert!(std::error::Error::source(&io).is_some());
     assert!(std::error::Error::source(&SnapshotError::ShutDown).is_none());
     assert_eq!(setting.names(), ["later", "later.lock"]);
 }
@@ -1154,7 +1159,7 @@ async fn what_cannot_be_opened_is_not_taken_for_a_first_start() {
     std::os::unix::fs::symlink(setting.path(), setting.path()).unwrap();
     let report = setting.cache_on(setting.snapshot()).restore().await;
     assert!(
-        matches!(&report.problem, Some(SnapshotProblem::Unreadable { path, .. }) if *path == setting.path()),
+        matches!(&report.problem, Some(SnapshotProblem::NotAFile { path }) if *path == setting.path()),
         "{report:?}"
     );
     assert!(report.is_writing);
@@ -1217,7 +1222,14 @@ fn every_problem_says_what_happened_and_what_to_do() {
         (SnapshotProblem::OtherKey, "`also_reads`"),
         (SnapshotProblem::OtherService, "another base URL"),
         (SnapshotProblem::NewerVersion(7), "format 7"),
-        (SnapshotProblem::RolledBack, "put back"),
+        (
+            SnapshotProblem::NotAFile { path: path.clone() },
+            "folder/file is a link, a folder, a pipe or a device",
+        ),
+        (
+            SnapshotProblem::ForeignLock { path: path.clone() },
+            "choose another path",
+        ),
         (SnapshotProblem::TooOld, "`not_older_than`"),
         (SnapshotProblem::FromTheFuture, "check this machine's clock"),
         (
@@ -1250,6 +1262,16 @@ fn every_problem_says_what_happened_and_what_to_do() {
             SnapshotError::ShutDown,
             "was shut down",
             SnapshotProblem::ShutDown,
+        ),
+        (
+            SnapshotError::NotAFile { path: path.clone() },
+            "written: folder/file is a link",
+            SnapshotProblem::NotAFile { path: path.clone() },
+        ),
+        (
+            SnapshotError::ForeignLock { path: path.clone() },
+            "written: folder/file is not empty",
+            SnapshotProblem::ForeignLock { path: path.clone() },
         ),
         (
             io("create"),
