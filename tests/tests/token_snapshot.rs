@@ -200,3 +200,55 @@ async fn one_process_takes_over_from_another() {
     assert_eq!(three.tokens.restore().await.restored, 3);
     assert_eq!(text(&three, 3).await, of_two);
 }
+
+/// A process of its own, whose files cannot grow beyond some blocks: what fails in the middle of a write leaves the snapshot as
+/// it was, and nothing beside it.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_write_leaves_the_old_snapshot() {
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Command, Stdio},
+    };
+
+    const PROGRAM: &str = env!("CARGO_BIN_EXE_write-snapshots");
+    const TOKENS: &str = "500";
+
+    let folder = Folder::new();
+    let program = |verb: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.arg(verb).arg(folder.path()).arg(TOKENS);
+        command
+    };
+    let mut first = program("write").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let check = || {
+        let checked = program("check").output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        String::from_utf8(checked.stdout).unwrap()
+    };
+    // It may have been killed right after another one.
+    let before = check();
+    let length = fs::metadata(folder.path()).unwrap().len();
+    // In blocks of 512 bytes or of 1024, which depends on the shell: either way it ends within the file.
+    for blocks in [0, 1, 16, 64] {
+        assert!(blocks * 1024 < length, "{length}");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" write \"$1\" {TOKENS}");
+        let failed = Command::new("sh")
+            .args(["-c", &script, PROGRAM])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(failed.stderr).unwrap();
+        assert!(said.contains("could not write"), "{blocks}: {said}");
+        let names: Vec<_> = fs::read_dir(folder.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert_eq!(check(), before);
+    }
+}
