@@ -397,3 +397,25 @@ async fn a_reply_of_just_one_mebibyte_is_read() {
         .unwrap();
     mint(&client).await.unwrap();
 }
+
+/// On the one thread that the runtime of this test has: what is sent without end neither keeps the time-out from firing nor
+/// counts as a sign of life.
+#[tokio::test]
+async fn a_flood_of_informational_responses_does_not_put_off_the_time_out() {
+    let server = Server::start(async |mut stream| {
+        let flood = "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n".repeat(50);
+        while stream.write_all(flood.as_bytes()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let clock = RecordingClock::default();
+    let error = mint(&client(&server.base_url, &clock)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    // Four attempts of 200 ms each, on a machine that has other things to do.
+    assert_eq!(error.attempts(), 4);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    shows_no_secret(&error);
+}
