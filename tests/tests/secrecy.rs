@@ -726,6 +726,7 @@ async fn echo_everything(
     sandbox: &RunningSandbox,
     heard: &Heard,
     operations: usize,
+    places: &[Place],
 ) -> (usize, usize) {
     let caller = Caller::new(client.clone(), sandbox);
     let once = || {
@@ -750,10 +751,14 @@ async fn echo_everything(
         ),
     ];
     let (mut answered, mut impossible) = (0, 0);
-    for (operation, secret) in secrets.into_iter().take(operations) {
-        for (encoder, encode) in ENCODERS {
+    for (number, (operation, secret)) in secrets.into_iter().take(operations).enumerate() {
+        for (row, (encoder, encode)) in ENCODERS.iter().enumerate() {
             let echo = encode(&secret);
-            for (place, reply) in PLACES {
+            for (column, (place, reply)) in places.iter().enumerate() {
+                // All of the first operation; of the others a third, so that each has each encoder and each place.
+                if number > 0 && (number + row + column) % 3 != 0 {
+                    continue;
+                }
                 let Some(reply) = reply(&echo) else {
                     impossible += 1;
                     continue;
@@ -1067,21 +1072,21 @@ async fn no_planted_secret_comes_out_anywhere() {
             planted.add("a token in a snapshot", &token);
         }
         files.extend(bytes);
-        // What is shown of a response hardly depends on the connection: all of it once, and a part of it over HTTP/2.
-        let operations = match (secure, http2) {
-            (false, _) => ECHOED,
-            (true, true) => 1,
-            (true, false) => 0,
+        // What is shown of a response hardly depends on the connection: all of it once, and the headers over HTTP/2.
+        let (operations, places, expected) = match (secure, http2) {
+            (false, _) => (ECHOED, PLACES, (1031, 19)),
+            (true, true) => (1, &PLACES[PLACES.len() - 4..], (112, 8)),
+            (true, false) => (0, PLACES, (0, 0)),
         };
-        let (answered, impossible) = echo_everything(&client, &sandbox, &heard, operations).await;
-        let forms = ENCODERS.len() * PLACES.len() * operations;
-        assert_eq!(answered + impossible, forms);
+        let echoes = echo_everything(&client, &sandbox, &heard, operations, places).await;
         if !secure {
             assert_eq!(echo_in_graphql(&sandbox, &heard).await, ENCODERS.len());
         }
-        // Line breaks fit no header.
-        assert_eq!(impossible, 2 * 4 * operations);
-        println!("{forms} echoes: {answered} were answered, {impossible} fit no header");
+        println!(
+            "{} echoes were answered, and {} fit no header",
+            echoes.0, echoes.1
+        );
+        assert_eq!(echoes, expected);
         fail_everything(&client, &sandbox, &heard).await;
         panic_with_everything(&client, &sandbox, &heard).await;
     }
