@@ -123,6 +123,8 @@ impl Transport for Refusing {
 /// A service that refuses nobody yet, a client and a cache.
 #[derive(Debug)]
 pub struct Setting {
+    /// What is behind the service's refusals.
+    pub sandbox: Sandbox,
     /// The service.
     pub service: Arc<Refusing>,
     /// The client.
@@ -188,6 +190,7 @@ impl Setting {
             .expect("it is fit");
         let tokens = StorefrontTokens::builder().client(client.clone()).build();
         Self {
+            sandbox,
             service,
             client,
             tokens,

@@ -150,7 +150,7 @@ async fn in_a_store_that_never_worked_a_customer_who_failed_is_not_the_probe() {
 async fn all_reload(setting: &Setting, customers: u64) -> Vec<tokio::task::JoinHandle<()>> {
     let mut tasks = Vec::new();
     for id in 1..=customers {
-        tasks.push(reloads(&setting.tokens, id, SECOND));
+        tasks.push(reloads(&setting.tokens, id, 3 * SECOND));
         sleep(Duration::from_millis(3)).await;
     }
     tasks

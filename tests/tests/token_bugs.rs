@@ -1787,6 +1787,9 @@ async fn bug_30_a_call_that_succeeds_does_not_end_a_remembered_failure() {
     let setting = with_a_stale_access_token(access).await;
     let failed = setting.client.mint_storefront_token(customer(19)).send();
     assert!(failed.await.is_err());
+    let jwt = setting.sandbox.session_jwt(STORE_HASH, 19).unwrap();
+    let exchanged = setting.client.exchange_session_jwt(jwt).send();
+    assert!(exchanged.await.is_ok());
     assert_refused(&setting.tokens, &[3]).await;
 }
 

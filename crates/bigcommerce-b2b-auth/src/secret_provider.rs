@@ -18,7 +18,9 @@ pub type SecretFuture<'a> =
 
 /// Knows the token of a store at the moment: a secret manager, a file that is replaced, a [`RotatingSecret`].
 ///
-/// It is asked once for each call, so it should keep what it fetched; its time counts towards the call's deadline.
+/// It is asked once for each call, so it should keep what it fetched; its time counts towards the call's deadline. While a
+/// cache of managed tokens remembers that an access token was refused, it is asked by the accesses that would be refused, one at
+/// a time and for a second at most: another token is tried at once.
 pub trait SecretProvider: fmt::Debug + Send + Sync + 'static {
     /// The token to use now. `refused` is one that the service has just refused: where there is a newer one, the attempt is
     /// made again with it, once.

@@ -2,7 +2,7 @@
 //! served, remembers failures, and never hands out a token that was refused.
 //!
 //! What lives where: `access.rs` what an access does that is no hit, `cache.rs` the bounded map, `entry.rs` a token and its life, `moments.rs` when it is renewed, `flight.rs`
-//! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` and `rejections.rs` what is remembered, `minimum_life.rs` requests that state how long a token has to be valid, `store.rs` the
+//! one fetch for all who wait, `fetch.rs` what a fetch does, `failures.rs` (negative cache), `circuit_breaker.rs` and `rejections.rs` what is remembered, `access_token.rs` the access token that a remembered failure counts for, `minimum_life.rs` requests that state how long a token has to be valid, `store.rs` the
 //! seam for a store that a fleet shares, `warm.rs` fetching before anybody asks.
 
 mod access;

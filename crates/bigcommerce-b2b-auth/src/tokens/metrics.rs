@@ -70,7 +70,8 @@ pub struct TokenMetrics {
     pub entries: usize,
     /// Fetches that are under way now.
     pub fetches_under_way: usize,
-    /// Failures of customers that are remembered now.
+    /// Customers whose last failure is remembered now, also when it can be tried again: the next one in a row is remembered for
+    /// longer.
     pub failures: usize,
     /// Refused tokens that are remembered now.
     pub rejections: usize,
