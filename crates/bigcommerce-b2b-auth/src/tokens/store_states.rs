@@ -127,12 +127,21 @@ impl StoreStates {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{
+        super::{
+            circuit_breaker::{Applicant, FailedMint},
+            key::Key,
+        },
+        *,
+    };
     use crate::{
-        Client, Clock, CustomerId, StoreAccess, StorefrontToken, StorefrontTokens,
-        budget::tests::ByHand,
+        Client, Clock, CustomerId, Error, ErrorKind, StoreAccess, StorefrontToken,
+        StorefrontTokens,
+        budget::{Successes, tests::ByHand},
+        credentials::TokenFingerprint,
     };
 
+    const SECOND: Duration = Duration::from_secs(1);
     const HOUR: u64 = 60 * 60;
 
     fn access(store: &str) -> StoreAccess {
@@ -237,9 +246,45 @@ mod tests {
         );
         setting.of("forgotten").forget(customer());
         assert!(kept("forgotten"));
+        let failed = setting.of("failed");
+        let error = Error::invalid_input("any error");
+        let now = setting.by_hand.reading();
+        let key = Key::new(failed.store.number, customer(), None, None);
+        failed
+            .shared
+            .failures
+            .remember_passing(key, error, now, 0.5);
+        drop(failed);
+        assert!(kept("failed"));
         assert!(!kept("nothing"));
         setting.by_hand.pass(25 * HOUR);
-        assert!(!kept("rejected") && !kept("forgotten"));
+        assert!(!kept("rejected") && !kept("forgotten") && !kept("failed"));
+    }
+
+    #[test]
+    fn a_store_is_kept_while_its_circuit_breaker_is_open() {
+        let setting = Setting::new();
+        let store = setting.of("never-worked");
+        let number = store.store.number;
+        let now = setting.by_hand.reading();
+        let applicant = Applicant {
+            key: Key::new(number, customer(), None, None),
+            has_failed: false,
+        };
+        let admission = store.store.breaker.admit(applicant, now).unwrap();
+        let mint = FailedMint {
+            error: &Error::of_call("mint", ErrorKind::Unauthenticated, "no").with_effort(1, SECOND),
+            token: TokenFingerprint::NONE,
+            successes: &Successes::default(),
+        };
+        admission.failed(&mint, now, 0.5);
+        drop(admission);
+        drop(store);
+        setting.tokens.sweep();
+        assert_eq!(setting.number("never-worked"), number);
+        setting.by_hand.pass(60);
+        setting.tokens.sweep();
+        assert_ne!(setting.number("never-worked"), number);
     }
 
     #[test]
