@@ -26,7 +26,7 @@ const NO_MATCHING_TOKEN: &str = "No matching token was found";
 pub enum BodyCode {
     /// A number, also where it is written as text, such as `422` or `"422"`.
     Number(i64),
-    /// A word.
+    /// A word, in one line of at most 128 characters. Secrets of the call are replaced by `[REDACTED]`.
     Text(String),
 }
 
