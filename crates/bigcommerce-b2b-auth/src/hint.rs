@@ -1,4 +1,4 @@
-//! The known ways to get this service's setup wrong, told apart by what it answers, each with the way out.
+//! Hints: known misconfigurations, recognised by the service's response, each with its remedy.
 
 use std::fmt;
 
@@ -342,74 +342,74 @@ impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WrongAccessToken => {
-                "Check that the access token is complete, that it was not deleted, and that it belongs to this store"
+                "Check that the access token is complete, was not deleted, and belongs to this store"
             }
             Self::MissingScope => {
                 "Give the API account of this access token the B2B Edition scope \"modify\", and check that the token \
                  belongs to this store"
             }
             Self::WrongKindOfToken => {
-                "This is the answer to a storefront token where the store's access token belongs, so check which of the \
-                 two this client was given"
+                "Pass the access token of the store's API account: the service gives this answer to a storefront token"
             }
             Self::CustomerAccessTokenSent => {
-                "This client was given a customer access token: it needs the access token of the store's API account, and \
-                 the customer access token belongs to a single mint"
+                "Pass the access token of the store's API account: this is a customer access token, which only belongs in \
+                 the request of a single mint"
             }
             Self::StoreHashFormat => {
-                "Write the store hash alone, such as abc123: it follows /stores/ in the path of an API account"
+                "Pass the store hash alone, such as abc123: it follows /stores/ in the path of an API account"
             }
             Self::WrongStoreHash => {
-                "If it does not pass: a wrong store hash answers with a server error too, so check it"
+                "If this error persists, check the store hash: the service answers a wrong one with a server error"
             }
             Self::WrongBasePath => {
-                "The base path of these calls is /api/io: under /api/v3/io, which one of the vendor's pages names, there is \
-                 nothing of them"
+                "Use the base path /api/io: these operations do not exist below /api/v3/io, which one of the vendor's pages \
+                 names"
             }
             Self::BothHeaderSets => {
-                "Only one kind of credentials may go along, authToken alone or X-Auth-Token with X-Store-Hash: take the \
-                 other one out of the environment, the default headers or the transport that has it"
+                "Send one kind of credentials only, authToken or X-Auth-Token with X-Store-Hash: remove the other one from \
+                 the environment, the default headers or the transport that adds it"
             }
             Self::RoleForbidden => {
-                "Server tokens are created by a backend user with the role Administrator or Store Owner; a custom role \
-                 does not do"
+                "Log in as a backend user with the role Administrator or Store Owner: custom roles cannot create server \
+                 tokens"
             }
-            Self::BadLogin => "Check the e-mail address and the password, and that the user is of this store",
+            Self::BadLogin => {
+                "Check the e-mail address and the password, and that the user belongs to this store"
+            }
             Self::BadSessionJwt => {
-                "Get a new session JWT: one is valid for 15 minutes, in the store that issued it"
+                "Get a new session JWT: it is valid for 15 minutes, and only in the store that issued it"
             }
             Self::SessionJwtOfAnotherApp => {
-                "Request the session JWT with the app client ID of the app that B2B Edition uses in this store: with any \
-                 other ID its signature cannot be verified"
+                "Request the session JWT with the app client ID that B2B Edition uses in this store: the signature of \
+                 a JWT for any other app cannot be verified"
             }
             Self::UnknownCustomer => {
-                "Check that a customer with this ID exists in this store, and that the channel does"
+                "Check that a customer with this ID and the channel exist in this store"
             }
             Self::ChannelNotLive => {
                 "Check the channel ID, and that the storefront of this channel is live"
             }
             Self::CompanyNotActive => {
-                "The merchant has to approve or activate the customer's company in B2B Edition: a new token or another \
-                 try changes nothing"
+                "Ask the merchant to approve or activate the customer's company in B2B Edition: a new token or a retry \
+                 does not help"
             }
             Self::SalesRepNotAssigned => {
                 "Assign the sales representative to the company in B2B Edition: the token itself is valid"
             }
             Self::WrongGraphqlHost => {
-                "Send B2B Edition tokens to the B2B Edition GraphQL API, and tokens of the core storefront to that of the \
-                 store's own domain: neither accepts the other's"
+                "Send B2B Edition tokens to the B2B Edition GraphQL API, and tokens of the core storefront to the GraphQL API \
+                 of the store's own domain: neither accepts tokens of the other"
             }
             Self::BadLegacyToken => {
-                "Check that this authToken is of this store and was not deleted; an access token or a storefront token does \
-                 not do here"
+                "Check that this authToken belongs to this store and was not deleted; access tokens and storefront tokens \
+                 are not accepted here"
             }
             Self::BudgetSpent => {
-                "All integrations of a store share one budget of requests a minute: wait, and mint less often by keeping \
-                 tokens until they expire"
+                "Wait, and cache tokens until they expire: all integrations of a store share one rate limit"
             }
             Self::Redirect => {
-                "Redirects are not followed, because they would carry credentials elsewhere: set the base URL to where \
-                 the service is"
+                "Set the base URL to the final address of the service: redirects are not followed, because they would carry \
+                 credentials to another host"
             }
         })
     }
