@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::provenance::Origin;
 use crate::revisions::{self, VENDOR_FILES};
-use crate::{browser, generate, import, long, simulate};
+use crate::{browser, generate, import, long, public_api, simulate};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ enum Work {
     Interleavings,
     /// Uses the example `storefront` in a browser.
     Browser,
+    /// Compares the public API of each published crate with its text.
+    PublicApi,
     /// Compares the generated files with what generation gives.
     Generate,
     /// Compares the imported document with what the newest vendor file gives, where the vendor files are at hand.
@@ -142,6 +144,8 @@ const STEPS: &[(&str, Work)] = &[
             Some(("RUSTDOCFLAGS", "-D warnings")),
         ),
     ),
+    // After the documentation, with which it shares what is compiled.
+    ("public API", Work::PublicApi),
     (
         "dependencies",
         Work::Cargo(&["deny", "check", "bans", "licenses", "sources"], None),
@@ -194,6 +198,7 @@ impl Work {
             Self::Features => format!("cargo {}, for each", lint_with("FEATURE").join(" ")),
             Self::Interleavings => "cargo xtask test interleavings".to_owned(),
             Self::Browser => "cargo xtask test browser".to_owned(),
+            Self::PublicApi => public_api::COMMAND.to_owned(),
             Self::Generate => format!("{} --check", generate::COMMAND),
             Self::Import => newest_vendor_file(root).map_or_else(
                 || format!("(nothing to do: no {VENDOR_FILES})"),
@@ -214,6 +219,9 @@ impl Work {
                 long::interleavings(root, None).map_err(|error| Some(error.to_string()))
             }
             Self::Browser => browser::run(root).map_err(|error| Some(error.to_string())),
+            Self::PublicApi => {
+                public_api::run(root, false).map_err(|error| Some(error.to_string()))
+            }
             Self::Generate => generate::run(root, true)
                 .map(|_| ())
                 .map_err(|error| Some(error.to_string())),

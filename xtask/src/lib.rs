@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod passes;
 pub mod pointer;
 pub mod provenance;
+pub mod public_api;
 mod references;
 pub mod resolve;
 pub mod revisions;

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use xtask::passes::Applied;
 use xtask::provenance::Origin;
 use xtask::{
-    browser, ci, diff, generate, import, long, mutants, mutate, revisions, simulate,
+    browser, ci, diff, generate, import, long, mutants, mutate, public_api, revisions, simulate,
     snapshot_kills, soak,
 };
 
@@ -163,6 +163,12 @@ enum Test {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Compare the public API of each published crate with the text that is checked in, as a step of CI does
+    PublicApi {
+        /// Write the texts
+        #[arg(long)]
+        update: bool,
+    },
     /// Use the example storefront in headless Chromium, as a step of CI does; needs Chromium
     Browser,
     /// Fuzz what reads foreign bytes in the SDK; needs cargo-fuzz and a nightly toolchain
@@ -296,6 +302,9 @@ fn run(command: Command) -> Result<(), xtask::error::Error> {
         Command::Test {
             what: Test::Browser,
         } => browser::run(root())?,
+        Command::Test {
+            what: Test::PublicApi { update },
+        } => public_api::run(root(), update)?,
         Command::Test {
             what:
                 Test::SnapshotKills {
