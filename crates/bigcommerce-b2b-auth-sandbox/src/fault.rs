@@ -89,7 +89,7 @@ pub enum Fault {
     /// Two `Content-Length` headers that contradict each other.
     DoubleContentLength,
     /// A 200 with `Content-Encoding: gzip` and JSON as its type, which unpacks to nothing but zero
-    /// bytes, some 150 of them for each byte sent.
+    /// bytes, some 200 of them for each byte sent.
     GzipOfZeros {
         /// How many bytes it unpacks to, at most
         /// [`ENDLESS_BODY_CAP`](Self::ENDLESS_BODY_CAP).

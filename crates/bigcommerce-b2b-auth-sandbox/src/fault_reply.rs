@@ -2,6 +2,7 @@
 //! not arrive. The last kind is written down twice: for whoever called in-process, and as the bytes
 //! that a socket is to send.
 
+use std::io;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +12,13 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
 use crate::assumptions::Assumptions;
 use crate::broken_body::{BrokenBody, Ending, Piece};
 use crate::fault::{ConnectionFault, Fault, MAINTENANCE_RETRY_AFTER, RedirectTarget, WrongLength};
 use crate::gateway;
-use crate::gzip;
 use crate::rate_limit::Standing;
 use crate::reply::{Refusal, Reply};
 use crate::wire::WireReply;
@@ -57,13 +58,22 @@ pub(crate) fn in_place(
         Fault::Maintenance { retry_after } => Some(maintenance(*retry_after)),
         Fault::GzipOfZeros { unpacked } => {
             let mut reply = Reply::json(StatusCode::OK, &json!({}));
-            reply.body = gzip::zeros((*unpacked).min(Fault::ENDLESS_BODY_CAP)).into();
+            reply.body = gzip_of_zeros((*unpacked).min(Fault::ENDLESS_BODY_CAP)).into();
             let gzip = HeaderValue::from_static("gzip");
             reply.headers.insert(CONTENT_ENCODING, gzip);
             Some(reply)
         }
         _ => None,
     }
+}
+
+/// A gzip file that unpacks to this many zero bytes.
+fn gzip_of_zeros(unpacked: usize) -> Vec<u8> {
+    let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut zeros = io::Read::take(io::repeat(0), unpacked as u64);
+    // Writing to a vector cannot fail.
+    let _ = io::copy(&mut zeros, &mut file);
+    file.finish().unwrap_or_default()
 }
 
 /// Whether the reply comes from in front of the service, where nobody knows of a store's window.

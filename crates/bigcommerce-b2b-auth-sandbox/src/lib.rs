@@ -186,7 +186,6 @@ mod fault;
 mod fault_plan;
 mod fault_reply;
 mod gateway;
-mod gzip;
 mod header_rules;
 mod jwt;
 mod operation;

@@ -1,5 +1,4 @@
 //! The sandbox as a program: prints its base URL as the first line on stdout, then serves.
-//! Its options are read by hand, since the SDK's examples build this crate cold.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use bigcommerce_b2b_auth_sandbox::{
     BASE_PATH, FaultPlan, RateLimit, RunningSandbox, Sandbox, demo,
 };
+use lexopt::prelude::*;
 
 const HELP: &str = "\
 A local stand-in for the BigCommerce B2B Edition Authentication API.
@@ -58,46 +58,28 @@ impl Default for Settings {
 }
 
 impl Command {
-    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         let mut settings = Settings::default();
-        let mut arguments = arguments
-            .into_iter()
-            .map(|argument| argument.to_string_lossy().into_owned());
-        while let Some(argument) = arguments.next() {
-            let (name, value) = match argument.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (argument.as_str(), None),
-            };
-            match name {
-                "--help" | "-h" => return Ok(Self::Help),
-                "--port" => settings.port = number(name, value.or_else(|| arguments.next()))?,
-                "--rate" => settings.rate = number(name, value.or_else(|| arguments.next()))?,
-                "--fault-rate" => {
-                    settings.fault_rate = share(name, value.or_else(|| arguments.next()))?;
-                }
-                "--fault-seed" => {
-                    settings.fault_seed = number(name, value.or_else(|| arguments.next()))?;
-                }
-                _ => return Err(format!("unknown argument {argument:?}")),
+        let mut arguments = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("port") => settings.port = arguments.value()?.parse()?,
+                Long("rate") => settings.rate = arguments.value()?.parse()?,
+                Long("fault-rate") => settings.fault_rate = arguments.value()?.parse_with(share)?,
+                Long("fault-seed") => settings.fault_seed = arguments.value()?.parse()?,
+                Long("help") | Short('h') => return Ok(Self::Help),
+                _ => return Err(argument.unexpected()),
             }
         }
         Ok(Self::Serve(settings))
     }
 }
 
-fn number<N: std::str::FromStr>(name: &str, value: Option<String>) -> Result<N, String> {
-    let value = value.ok_or_else(|| format!("{name} needs a number"))?;
-    value
-        .parse()
-        .map_err(|_| format!("{name} needs a number in range, not {value:?}"))
-}
-
-fn share(name: &str, value: Option<String>) -> Result<f64, String> {
-    let share: f64 = number(name, value)?;
-    if (0.0..=1.0).contains(&share) {
-        return Ok(share);
-    }
-    Err(format!("{name} needs a number from 0 to 1, not {share}"))
+fn share(text: &str) -> Result<f64, &'static str> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or("expected a number from 0 to 1")
 }
 
 fn main() -> ExitCode {
@@ -216,7 +198,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Command, String> {
-        Command::parse(arguments.iter().map(OsString::from))
+        Command::parse(arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
     }
 
     #[test]
