@@ -203,7 +203,7 @@ assumptions! {
     /// Default: `true`.
     throttle_window_headers: bool = true;
 
-    /// Assumption: the six calls spend from the store's own purse, together with every other
+    /// Assumption: the operations spend from the store's own purse, together with every other
     /// integration. With a limit here they have a purse of their own, which
     /// [`Sandbox::spend`](crate::Sandbox::spend) does not touch. Default: none.
     auth_limit: Option<RateLimit> = None;

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use crate::assumptions::Assumptions;
 use crate::jwt::Signer;
-use crate::operation::Operation;
 use crate::reply::{Problems, Refusal};
 
 /// A request on its way through an operation.
@@ -23,7 +22,6 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(
-        operation: Option<Operation>,
         headers: &'a HeaderMap,
         query: &str,
         body: &[u8],
@@ -39,9 +37,7 @@ impl<'a> Call<'a> {
             query: form_urlencoded::parse(query.as_bytes())
                 .into_owned()
                 .collect(),
-            body: operation
-                .filter(|operation| operation.has_body())
-                .and_then(|_| serde_json::from_slice(body).ok()),
+            body: serde_json::from_slice(body).ok(),
         }
     }
 

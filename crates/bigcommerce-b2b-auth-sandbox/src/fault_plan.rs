@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sha2::{Digest as _, Sha256};
 
 use crate::fault::Fault;
-use crate::operation::Operation;
+use crate::operations::Operation;
 
 /// Which requests fail by chance, and how.
 ///

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use crate::assumptions::{Assumptions, RetrySignal};
 use crate::clock::http_date;
 use crate::jwt::Signer;
-use crate::operation::Unrouted;
+use crate::operations::Unrouted;
 use crate::rate_limit::{Permit, Standing};
 use crate::reply::{ErrorShape, Refusal, Reply};
 

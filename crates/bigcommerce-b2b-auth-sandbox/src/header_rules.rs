@@ -4,13 +4,17 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use crate::call::Call;
-use crate::operation::Operation;
+use crate::operations::Operation;
 use crate::reply::Refusal;
 use crate::state::{StoreState, Stores, is_storefront_token};
 
 const ACCESS_TOKEN: &str = "x-auth-token";
 const STORE_HASH: &str = "x-store-hash";
 const LEGACY_TOKEN: &str = "authtoken";
+
+/// A rule that checks the headers of a request and gives the store that it may act on.
+pub(crate) type StoreRule =
+    for<'s> fn(&Call<'_>, &'s mut Stores) -> Result<&'s mut StoreState, Refusal>;
 
 /// The documented message for a request without the credential that it needs.
 pub(crate) const NO_CREDENTIALS: &str = "Invalid token header. No credentials provided.";
@@ -123,12 +127,8 @@ pub(crate) fn paying_store<'s>(
     if let Some(hash) = call.header(STORE_HASH) {
         return stores.get_mut(hash);
     }
-    match operation {
-        Some(Operation::Login | Operation::CreateServerToken) => {
-            stores.get_mut(call.body_store_hash()?)
-        }
-        _ => None,
-    }
+    operation.filter(|operation| operation.has_body_login())?;
+    stores.get_mut(call.body_store_hash()?)
 }
 
 fn store_of_token<'s>(token: &str, stores: &'s mut Stores) -> Option<&'s mut StoreState> {

@@ -1,6 +1,6 @@
 //! A stateful local stand-in for the BigCommerce B2B Edition Authentication API.
 //!
-//! All six operations, with customers, channels and backend users behind them; tokens with a real
+//! All operations, with customers, channels and backend users behind them; tokens with a real
 //! signature and the claims that clients read; the rate limit of a store with its headers; the
 //! documented errors with their texts. It can listen on a socket, or be called in-process with no
 //! socket and no timer. It shares no code with the SDK, so that neither side hides the other's
@@ -188,7 +188,6 @@ mod fault_reply;
 mod gateway;
 mod header_rules;
 mod jwt;
-mod operation;
 mod operations;
 mod rate_limit;
 mod recording;
@@ -210,7 +209,7 @@ pub use assumptions::{
 pub use clock::{Clock, ManualClock};
 pub use fault::{ConnectionFault, Fault, Moment, RedirectTarget, Skew, WrongLength};
 pub use fault_plan::FaultPlan;
-pub use operation::{BASE_PATH, Operation};
+pub use operations::{BASE_PATH, Operation};
 pub use rate_limit::RateLimit;
 pub use recording::RecordedRequest;
 pub use reply::{CannedReply, ErrorShape};

@@ -132,7 +132,7 @@ fn introduce(sandbox: &RunningSandbox) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     writeln!(
         stderr,
-        "\nAll six operations are under {BASE_PATH}. The demo store:"
+        "\nAll operations are under {BASE_PATH}. The demo store:"
     )?;
     for (name, value) in [
         ("store hash", demo::STORE_HASH.to_owned()),

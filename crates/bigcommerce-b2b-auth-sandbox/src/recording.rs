@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::fault::Fault;
 use crate::header_rules;
-use crate::operation::Operation;
+use crate::operations::Operation;
 use crate::secret::REDACTED;
 
-/// How much of a body is kept. The bodies of the six operations are far smaller; this bounds what a
+/// How much of a body is kept. The bodies of the operations are far smaller; this bounds what a
 /// client gone wild can make the sandbox hold.
 const KEPT_BODY: usize = 8 * 1024;
 

@@ -25,8 +25,7 @@ use crate::fault_reply;
 use crate::gateway;
 use crate::header_rules::paying_store;
 use crate::jwt::Signer;
-use crate::operation::Operation;
-use crate::operations;
+use crate::operations::Operation;
 use crate::operations::exchange::{APP_CLIENT_ID, session_jwt};
 use crate::rate_limit::{Permit, RateLimit};
 use crate::recording::{RecordedRequest, Recorder};
@@ -563,7 +562,6 @@ impl Sandbox {
         let assumptions = &self.shared.assumptions;
         let body_bytes = body.as_deref().unwrap_or_default();
         let call = Call::new(
-            operation,
             &parts.headers,
             query,
             body_bytes,
@@ -596,7 +594,8 @@ impl Sandbox {
                 }
                 (None, _, false) => gateway::refuse(StatusCode::PAYLOAD_TOO_LARGE),
                 (None, _, true) => match route {
-                    Ok(operation) => operations::answer(operation, &call, &mut state.stores)
+                    Ok(operation) => operation
+                        .answer(&call, &mut state.stores)
                         .unwrap_or_else(Reply::from),
                     Err(unrouted) => storefront::answer(&parts.method, path, &call, &state.stores)
                         .unwrap_or_else(|| gateway::refuse_unrouted(unrouted)),

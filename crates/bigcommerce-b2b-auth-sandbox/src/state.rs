@@ -26,7 +26,7 @@ pub(crate) struct StoreState {
     pub(crate) store: Store,
     /// What all integrations of the store spend from.
     pub(crate) purse: Purse,
-    /// What the six calls spend from instead, if they have a limit of their own.
+    /// What the operations spend from instead, if they have a limit of their own.
     auth_purse: Option<Purse>,
     pub(crate) server_tokens: Vec<ServerToken>,
     last_token_id: u64,
@@ -57,7 +57,7 @@ impl StoreState {
         state
     }
 
-    /// What the six calls spend from.
+    /// What the operations spend from.
     pub(crate) fn calls_purse(&mut self) -> &mut Purse {
         self.auth_purse.as_mut().unwrap_or(&mut self.purse)
     }

@@ -1,7 +1,7 @@
 //! `GET /auth/storefront`: a storefront token for the JWT of a signed-in storefront session.
 //! One documented error stands for all that can be wrong with that JWT, its absence included.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::assumptions::ExchangeChannel;
@@ -9,9 +9,20 @@ use crate::call::{Call, invalid_field, parse_number};
 use crate::header_rules::{NO_CREDENTIALS, store_by_header};
 use crate::jwt::Signer;
 use crate::operations::mint::CHANNEL_NOT_LIVE;
+use crate::operations::{Credential, Handler};
 use crate::reply::{Refusal, Reply};
-use crate::state::{StoreState, Stores};
+use crate::state::StoreState;
 use crate::store::Customer;
+
+pub(super) static OPERATION: Handler = Handler {
+    operation_id: "get-auth-storefront",
+    method: Method::GET,
+    path: "/api/io/auth/storefront",
+    credential: Credential::Headers {
+        store: store_by_header,
+        handle: exchange,
+    },
+};
 
 /// How long a session JWT lives, in seconds.
 const SESSION_LIFE: u64 = 900;
@@ -22,8 +33,7 @@ const SESSION_OPERATION: &str = "current_customer";
 /// The client id of the app that the sandbox exchanges session JWTs for.
 pub(crate) const APP_CLIENT_ID: &str = "sandbox-app-client-id";
 
-pub(crate) fn exchange(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
-    let state = store_by_header(call, stores)?;
+fn exchange(call: &Call<'_>, state: &mut StoreState) -> Result<Reply, Refusal> {
     let customer = signed_in_customer(call, state)?;
 
     let asked = match call.query("channelId") {

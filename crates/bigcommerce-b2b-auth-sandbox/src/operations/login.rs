@@ -1,20 +1,28 @@
 //! `POST /auth/customers`: a storefront token for an email address and a password. It names no
 //! customer id and no `bc_channel_id`, unlike a mint's, but a name, channels and a beginning.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::call::Call;
-use crate::header_rules::optional_pair;
+use crate::operations::{Credential, Handler};
 use crate::reply::{Refusal, Reply};
 use crate::state::{DATABASE, STOREFRONT_TOKEN_LIFE, Stores};
+
+pub(super) static OPERATION: Handler = Handler {
+    operation_id: "post-auth-customer",
+    method: Method::POST,
+    path: "/api/io/auth/customers",
+    credential: Credential::BodyLogin {
+        headers_required: |assumptions| assumptions.login_requires_headers,
+        handle: login,
+    },
+};
 
 /// What the service writes as `token_type` into the token of a login.
 const TOKEN_TYPE: u8 = 3;
 
-pub(crate) fn login(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
-    optional_pair(call, stores, call.assumptions.login_requires_headers)?;
-
+fn login(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
     let mut fields = call.fields()?;
     let store_hash = fields.text("storeHash");
     let email = fields.text("email");

@@ -1,21 +1,31 @@
 //! `POST /auth/customers/storefront`: a storefront token for a customer id. No error of this call
 //! is documented: every refusal for an unknown customer or channel is an assumption.
 
+use axum::http::Method;
 use serde_json::json;
 
 use crate::assumptions::TokenShape;
 use crate::call::Call;
 use crate::header_rules::current_pair;
+use crate::operations::{Credential, Handler};
 use crate::reply::{Refusal, Reply};
-use crate::state::Stores;
+use crate::state::StoreState;
+
+pub(super) static OPERATION: Handler = Handler {
+    operation_id: "post-auth-customers-storefront",
+    method: Method::POST,
+    path: "/api/io/auth/customers/storefront",
+    credential: Credential::Headers {
+        store: current_pair,
+        handle: mint,
+    },
+};
 
 /// What clients know as the message for a channel that is wrong or not live.
 pub(super) const CHANNEL_NOT_LIVE: &str =
     "Operation cannot be performed as the storefront channel is not live";
 
-pub(crate) fn mint(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
-    let state = current_pair(call, stores)?;
-
+fn mint(call: &Call<'_>, state: &mut StoreState) -> Result<Reply, Refusal> {
     let mut fields = call.fields()?;
     let customer_id = fields.integer("customerId");
     let channel = fields.channel().unwrap_or(1);

@@ -152,7 +152,7 @@ async fn all_integrations_of_a_store_spend_from_one_purse() {
 }
 
 #[tokio::test]
-async fn the_six_calls_can_have_a_limit_of_their_own() {
+async fn the_operations_can_have_a_limit_of_their_own() {
     let assumptions = Assumptions::default().auth_limit(Some(RateLimit::fixed(2, MINUTE)));
     let sandbox = standing_still().0.assumptions(assumptions).build();
     sandbox.spend(demo::STORE_HASH, 150);

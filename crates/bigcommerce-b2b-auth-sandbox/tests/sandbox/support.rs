@@ -92,19 +92,27 @@ impl Ask {
     }
 
     /// A request to each operation that succeeds with the demo store.
-    pub(crate) fn each(sandbox: &Sandbox) -> [(Operation, Self); 6] {
+    pub(crate) fn each(sandbox: &Sandbox) -> Vec<(Operation, Self)> {
         let session = sandbox
             .session_jwt(demo::STORE_HASH, demo::CUSTOMER_ID)
             .unwrap();
         let first = sandbox.server_tokens(demo::STORE_HASH)[0].id();
-        [
+        // The deletion comes last, since it ends the token that the list needs.
+        let asks = vec![
             (Operation::Mint, Self::mint()),
             (Operation::Login, Self::login()),
             (Operation::Exchange, Self::exchange(&session)),
             (Operation::CreateServerToken, Self::create()),
             (Operation::ListServerTokens, Self::list(sandbox)),
             (Operation::DeleteServerToken, Self::delete(sandbox, first)),
-        ]
+        ];
+        for operation in Operation::ALL {
+            assert!(
+                asks.iter().any(|(asked, _)| *asked == operation),
+                "{operation:?} has no request here"
+            );
+        }
+        asks
     }
 
     pub(crate) fn current_pair(self) -> Self {
