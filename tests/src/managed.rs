@@ -12,8 +12,8 @@ use std::{
 use bigcommerce_b2b_auth::{
     BudgetLimit, Capacity, Client, Clock, CustomerId, Jitter, RetryPolicy, Sleep, Snapshot,
     StoreAccess, StorefrontTokens, TokenStore,
+    telemetry::Observer,
     transport::{Operation as Called, Transport, TransportFuture},
-    watch::Observer,
 };
 use bigcommerce_b2b_auth_sandbox::{
     Assumptions, CannedReply, Customer, Operation, RateLimit, Sandbox, Store,

@@ -21,7 +21,7 @@ use bigcommerce_b2b_auth::{
     BudgetLimit, CallOptions, ChannelId, Client, CustomerId, Environment, Error, ErrorKind,
     LegacyAuthToken, RetryPolicy, Secret, SecretFuture, SecretProvider, ServerTokenId, StoreAccess,
     StoreHash, blocking,
-    watch::{CallEvent, Observer},
+    telemetry::{CallEvent, Observer},
 };
 use bigcommerce_b2b_auth_sandbox::{RateLimit, RunningSandbox, Sandbox, demo};
 use tokio::{

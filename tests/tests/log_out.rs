@@ -16,7 +16,7 @@ use std::{
 use bigcommerce_b2b_auth::{
     Capacity, ChannelId, CustomerAccessToken, ErrorKind, MemoryTokenStore, Snapshot, SnapshotKey,
     TokenRequest, TokenStore,
-    watch::{Observer, SnapshotEvent},
+    telemetry::{Observer, SnapshotEvent},
 };
 use futures_util::future::join_all;
 use tempfile::TempDir;

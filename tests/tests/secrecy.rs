@@ -22,11 +22,11 @@ use bigcommerce_b2b_auth::{
     CustomerId, Environment, Error, LegacyAuthToken, MemoryTokenStore, RotatingSecret, Secret,
     Snapshot, SnapshotKey, StoreAccess, StoreError, StoreKey, StoredToken, StorefrontApi,
     StorefrontTokens, TokenLayer, TokenRequest, TokenStore,
-    transport::{self, Delivery, Transport, TransportError, TransportFuture},
-    watch::{
+    telemetry::{
         AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent, SnapshotEvent,
         TokenEvictionEvent, TokenFetchEvent,
     },
+    transport::{self, Delivery, Transport, TransportError, TransportFuture},
 };
 use bigcommerce_b2b_auth_sandbox::{
     CannedReply, ErrorShape, EventChannel, Fault, Operation, RunningSandbox, Sandbox, Store,

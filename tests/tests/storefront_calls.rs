@@ -18,7 +18,7 @@ use bigcommerce_b2b_auth::{
     ResponseJudge, RetryBudget, RetryPolicy, StoreAccess, StorefrontApi, StorefrontTokens,
     TokenLayer, TokenRequest, TokenUse,
     reqwest::Response,
-    watch::{AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent},
+    telemetry::{AttemptEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent},
 };
 use bigcommerce_b2b_auth_sandbox::{
     CannedReply, Fault, Moment, Operation, RunningSandbox, Sandbox, demo,

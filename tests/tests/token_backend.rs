@@ -18,7 +18,7 @@ use bigcommerce_b2b_auth::{
     Clock, CustomerAccessToken, CustomerEpoch, ErrorKind, Fingerprint, Lease, LeaseOwner,
     MemoryTokenStore, Put, Secret, StoreError, StoreFuture, StoreHash, StoreKey, StoredToken,
     TokenRequest, TokenStore,
-    watch::{BackendEvent, Observer},
+    telemetry::{BackendEvent, Observer},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation};
 use futures_util::future::join_all;

@@ -12,7 +12,7 @@ use std::{
 use bigcommerce_b2b_auth::{
     BudgetLimit, ChannelId, Client, Clock, CustomerAccessToken, ErrorKind, RetryPolicy, Sleep,
     StoreAccess, StorefrontTokens, TokenRequest,
-    watch::{Observer, TokenEvictionEvent, TokenFetchEvent},
+    telemetry::{Observer, TokenEvictionEvent, TokenFetchEvent},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation, Sandbox, Store, demo};
 use futures_util::future::join_all;

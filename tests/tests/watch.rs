@@ -16,7 +16,7 @@ use std::{
 use bigcommerce_b2b_auth::{
     AllowedOrigins, BudgetLimit, CallOptions, Client, CustomerId, RetryPolicy, StoreAccess,
     StorefrontTokens, TokenLayer, TokenRequest,
-    watch::{AttemptEvent, CallEvent, CallOutcome, Observer, PermitWaitEvent, RetryEvent},
+    telemetry::{AttemptEvent, CallEvent, CallOutcome, Observer, PermitWaitEvent, RetryEvent},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation, RetrySignal, Sandbox, demo};
 use http::StatusCode;

@@ -24,7 +24,7 @@
 //! Each [`Client::new`] starts one thread with a tokio runtime of its own; clones and relatives of that client share it. Calls
 //! may be made from any number of threads, and are under way side by side. When the last clone is dropped, the thread ends by
 //! itself, and its connections with it: dropping waits for nothing, and is allowed anywhere. What the client was built with,
-//! such as an [`Observer`](crate::watch::Observer) or a [`SecretProvider`](crate::SecretProvider), runs on that thread too: what
+//! such as an [`Observer`](crate::telemetry::Observer) or a [`SecretProvider`](crate::SecretProvider), runs on that thread too: what
 //! takes long there holds up every call.
 //!
 //! # Inside of an async context
@@ -161,11 +161,23 @@ mod tests {
             include_str!("blocking/calls.rs"),
             include_str!("blocking/server_tokens.rs"),
         );
-        let async_tokens = include_str!("server_tokens.rs");
+        let async_tokens = include_str!("operations/server_tokens.rs");
         for (function, its_own, twin) in [
-            ("mint_storefront_token", calls, include_str!("mint.rs")),
-            ("log_in_storefront_user", calls, include_str!("login.rs")),
-            ("exchange_session_jwt", calls, include_str!("exchange.rs")),
+            (
+                "mint_storefront_token",
+                calls,
+                include_str!("operations/mint.rs"),
+            ),
+            (
+                "log_in_storefront_user",
+                calls,
+                include_str!("operations/login.rs"),
+            ),
+            (
+                "exchange_session_jwt",
+                calls,
+                include_str!("operations/exchange.rs"),
+            ),
             ("send_create", tokens, async_tokens),
             ("send_delete", tokens, async_tokens),
             ("send_list", tokens, async_tokens),

@@ -15,18 +15,19 @@ use crate::{
     BudgetLimit, BudgetStatus, CallOptions, ChannelId, Clock, Credentials, Environment, Error,
     Jitter, LegacyAuthToken, LocalBudgets, NamesStore, Priority, RequestBudgets, RetryBudget,
     RetryPolicy, Secret, StoreAccess, StoreHash,
-    base_url::{self, BaseUrl},
-    budget::{StoreLine, Stores},
-    call::{Call, Effort},
-    clock::SystemClock,
-    options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
-    retry::{RandomJitter, RetryTokens},
-    service_clock::ServiceClock,
-    transport::{HttpSettings, HttpTransport},
-    watch::Observer,
+    pipeline::{
+        base_url::{self, BaseUrl},
+        call::{Call, Effort},
+        options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
+        retry::{RandomJitter, RetryTokens},
+        transport::{HttpSettings, HttpTransport},
+    },
+    rate_limit::{StoreLine, Stores},
+    telemetry::Observer,
+    time::{SystemClock, service_clock::ServiceClock},
 };
 #[cfg(feature = "tokens")]
-use crate::{budget::Successes, credentials::Token};
+use crate::{auth::credentials::Token, rate_limit::Successes};
 
 /// A client of the B2B Edition Authentication API.
 ///
@@ -355,7 +356,7 @@ impl<C: Credentials> Client<C> {
 
     /// By how much the service's clock was seen to differ from this machine's.
     #[cfg(feature = "tokens")]
-    pub(crate) fn skew(&self) -> crate::service_clock::Skew {
+    pub(crate) fn skew(&self) -> crate::time::service_clock::Skew {
         self.shared.service_clock.skew()
     }
 
@@ -433,7 +434,7 @@ impl<C: Credentials> Client<C> {
         Call::new(
             operation,
             Arc::clone(&self.shared),
-            Arc::clone(&self.credentials) as Arc<dyn crate::credentials::Sealed>,
+            Arc::clone(&self.credentials) as Arc<dyn crate::auth::credentials::Sealed>,
             Arc::clone(&self.store),
             self.shared.options.overridden(options),
             secrets,
@@ -447,7 +448,7 @@ impl<C: Credentials> Client<C> {
     /// The token that the client authenticates with, if it stays the same.
     pub(crate) fn fixed_token(&self) -> Option<&Secret> {
         match self.credentials.token() {
-            Some((_, crate::credentials::Token::Fixed(token))) => Some(token),
+            Some((_, crate::auth::credentials::Token::Fixed(token))) => Some(token),
             _ => None,
         }
     }

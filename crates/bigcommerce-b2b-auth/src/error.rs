@@ -1,10 +1,14 @@
 //! The one error of the SDK: opaque, asked by predicates, and never holding a secret or the body of a success.
 
+pub(crate) mod hint;
+pub(crate) mod redact;
+
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bigcommerce_b2b_auth_api::{Operation, operations};
 
-use crate::{Hint, ReplyMeta, envelope::BodyCode};
+pub use self::hint::Hint;
+use crate::{ReplyMeta, pipeline::error_body::BodyCode};
 
 /// Why a call failed, in which operation, and what to do about it.
 ///

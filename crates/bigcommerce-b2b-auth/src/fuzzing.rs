@@ -16,13 +16,15 @@ use serde_json::{Value, json};
 
 use crate::{
     BodyCode, BudgetReading, Claims, CustomerId, ReplyMeta, Secret,
-    claims::Holder,
-    envelope::{Problem, is_success, read_problem},
-    reply::{wanted_wait, wanted_wait_for_budget},
+    pipeline::{
+        error_body::{Problem, is_success, read_problem},
+        response::{wanted_wait, wanted_wait_for_budget},
+    },
+    token::claims::Holder,
 };
 
 #[cfg(feature = "snapshot")]
-pub use crate::tokens::snapshot::fuzzing::snapshot;
+pub use crate::token_cache::snapshot::fuzzing::snapshot;
 
 /// What a call may have sent: a word, words, and digits. The dictionaries of the fuzzer have them too.
 const SECRETS: [&str; 3] = ["canary-7f3a9c", "pass word 42", "20261124"];
@@ -492,7 +494,7 @@ fn inspected(jwt: &str, claims: &Claims) {
 /// The body of a GraphQL reply: does it refuse the token, and was anything done?
 #[cfg(feature = "tokens")]
 pub fn graphql(bytes: &[u8]) {
-    use crate::data_api::fuzzing::of_graphql;
+    use crate::storefront::fuzzing::of_graphql;
 
     let verdict = of_graphql(bytes);
     assert_eq!(verdict, of_graphql(bytes), "judged twice, two verdicts");

@@ -223,93 +223,73 @@ See the module [`blocking`].
 //! Calls run on tokio, with its time driver enabled. Dropping a call's future stops it; whether a request that was under
 //! way took effect is then unknown.
 
-mod attempt;
-mod base_url;
-mod bearer;
+mod auth;
 #[cfg(feature = "blocking")]
 pub mod blocking;
-mod budget;
-mod call;
-mod claims;
 mod client;
-mod clock;
-mod credentials;
-#[cfg(feature = "tokens")]
-mod data_api;
-mod deadline;
-mod envelope;
-mod environment;
 mod error;
-mod exchange;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hint;
-mod ids;
-mod input;
-mod login;
-mod mint;
-mod options;
-mod redact;
-mod reply;
-mod retry;
-mod secret;
-mod secret_provider;
-mod server_tokens;
-mod service_clock;
+mod operations;
+mod pipeline;
+mod rate_limit;
+#[cfg(feature = "tokens")]
+mod storefront;
+pub mod telemetry;
+mod time;
 mod token;
 #[cfg(feature = "tokens")]
-mod tokens;
-pub mod transport;
+mod token_cache;
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}
-pub mod watch;
 
 /// The `reqwest` whose `ClientBuilder` goes into [`ClientBuilder::http`], and whose requests a [`transport`] sees.
 #[doc(no_inline)]
 pub use reqwest;
 
-pub use budget::{
+pub use auth::Environment;
+pub use auth::Secret;
+pub use auth::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, StoreHash};
+pub use auth::{RotatingSecret, SecretFuture, SecretProvider};
+pub use client::{Client, ClientBuilder, client_builder};
+pub use error::Hint;
+pub use error::{Error, ErrorKind};
+pub use operations::ExchangeSessionJwt;
+pub use operations::LogInStorefrontUser;
+pub use operations::{
+    AllServerTokens, CreateServerToken, DeleteServerToken, ListServerTokens, ServerTokenPage,
+    ServerTokenStream,
+};
+pub use operations::{CustomerAccessToken, MintStorefrontToken};
+pub use pipeline::BodyCode;
+pub use pipeline::transport;
+pub use pipeline::{BudgetReading, Reply, ReplyMeta};
+pub use pipeline::{CallOptions, CallOptionsBuilder};
+pub use pipeline::{Jitter, RetryBudget, RetryPolicy, RetryPolicyBuilder};
+pub use rate_limit::{
     BudgetLimit, BudgetStatus, LocalBudgets, Permit, PermitAsk, PermitFuture, PermitOutcome,
     Priority, RequestBudget, RequestBudgets, TooLate,
 };
-pub use claims::Claims;
-pub use client::{Client, ClientBuilder, client_builder};
-pub use clock::{Clock, ClockReading, Sleep};
-pub use credentials::{Credentials, LegacyAuthToken, NamesStore, StoreAccess, StoreHash};
 #[cfg(feature = "tokens")]
-pub use data_api::{
+pub use storefront::{
     AllowedOrigins, Answer, CallError, CallGraphql, GraphqlError, GraphqlReply, Judgement,
     PeekedBody, RepeatBody, RepeatBy, RepeatClone, RepeatNever, ResponseJudge, ResponseView,
     StorefrontApi, StorefrontApiBuilder, TokenLayer, TokenService, TokenUse,
     storefront_api_builder,
 };
-pub use envelope::BodyCode;
-pub use environment::Environment;
-pub use error::{Error, ErrorKind};
-pub use exchange::ExchangeSessionJwt;
-pub use hint::Hint;
-pub use ids::{ChannelId, CustomerId, ServerTokenId};
-pub use login::LogInStorefrontUser;
-pub use mint::{CustomerAccessToken, MintStorefrontToken};
-pub use options::{CallOptions, CallOptionsBuilder};
-pub use reply::{BudgetReading, Reply, ReplyMeta};
-pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPolicyBuilder};
-pub use secret::Secret;
-pub use secret_provider::{RotatingSecret, SecretFuture, SecretProvider};
-pub use server_tokens::{
-    AllServerTokens, CreateServerToken, DeleteServerToken, ListServerTokens, ServerTokenPage,
-    ServerTokenStream,
-};
+pub use time::{Clock, ClockReading, Sleep};
+pub use token::Claims;
+pub use token::{ChannelId, CustomerId, ServerTokenId};
 pub use token::{CreatedServerToken, EventChannel, ServerToken, StorefrontToken};
 #[cfg(any(test, feature = "store-contract"))]
-pub use tokens::contract as store_contract;
+pub use token_cache::contract as store_contract;
 #[cfg(feature = "snapshot")]
-pub use tokens::snapshot::{
+pub use token_cache::snapshot::{
     RestoreReport, Snapshot, SnapshotError, SnapshotKey, SnapshotProblem, SnapshotWritten,
 };
 #[cfg(feature = "tokens")]
-pub use tokens::{
+pub use token_cache::{
     Capacity, CustomerEpoch, Fingerprint, Invalidation, Lease, LeaseOwner, ManagedToken,
     MemoryTokenStore, Put, StoreError, StoreFuture, StoreKey, StoredToken, StorefrontTokens,
     StorefrontTokensBuilder, TokenMetrics, TokenRequest, TokenStore, Warm, WarmOutcome,

@@ -1,4 +1,4 @@
-//! What `flight.rs` is compiled against: shuttle's types by the names that it knows, those of `super::sync` as well as those of
+//! What `single_flight.rs` is compiled against: shuttle's types by the names that it knows, those of `super::sync` as well as those of
 //! `tokio::sync`.
 //!
 //! Shuttle's `Arc` is the standard library's, and every atomic operation is sequentially consistent, whatever order it asks

@@ -1,0 +1,985 @@
+//! Circuit breaker of a store: decides whether a failure counts against one customer or against the whole store, and who may
+//! try while the store's failure lasts.
+//!
+//! | what counts against the store | for how long |
+//! |---|---|
+//! | 401 or 403 of two customers, the same one with the same access token, with no success in between | 30 to 60 s, then one probe |
+//! | 401, 403 or a wrong store hash of any customer, if the store never worked | 30 to 60 s, then one probe |
+//! | no access token, because its provider has none | 30 to 60 s, then one probe |
+//! | an outage: a 5xx, a broken connection or a time-out of five customers in a row | 2 to 4 s, then one probe |
+//!
+//! A customer who failed before is never the probe: their failure says nothing of the store. While the store's failure lasts,
+//! such customers try on their own account. Their success ends it, and their failure holds up nobody else.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    cache::has_come,
+    expiry::Tick,
+    key::Key,
+    negative_cache::{Blame, Failure, between, blame, long_hold, short_hold},
+};
+use crate::{
+    ClockReading, CustomerId, Error, ErrorKind,
+    auth::credentials::TokenFingerprint,
+    rate_limit::{Successes, SuccessesSoFar},
+};
+
+/// How many customers in a row have to fail in a way that is the service's until it is an outage. At one fault in a hundred
+/// that happens by chance once in ten billion.
+const OUTAGE: u32 = 5;
+
+/// How many customers who failed in one failure of the store are remembered.
+const MOST_FAILED: usize = 1_000;
+
+/// While a failure of the store lasts, the customers who failed before try this far apart, all of them together.
+const BETWEEN_OWN_TRIES: Duration = Duration::from_secs(15);
+
+/// How far ahead of that they may be: after a pause three of them may try at once.
+const OWN_TRIES_AHEAD: Duration = Duration::from_secs(2 * 15);
+
+/// The breaker of a store.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The failure of the store, while it lasts.
+    open: Option<Open>,
+    /// Whether the store ever gave a token: then its hash is not wrong.
+    has_worked: bool,
+    /// A customer whose failure may be the store's: a second one decides it.
+    suspicion: Option<Suspicion>,
+    /// How many customers failed in a row in a way that is the service's, and the last of them. One customer alone is no outage,
+    /// however often they fail.
+    in_a_row: u32,
+    last: Option<Key>,
+}
+
+/// The store failed.
+#[derive(Debug)]
+struct Open {
+    /// What those who have to wait are told.
+    failure: Failure,
+    /// What the store's failure is about; `None` for an outage.
+    cause: Option<Cause>,
+    /// Who is trying, now that its time is over.
+    probe: Option<Key>,
+    /// The customers who failed in it, each with their own failure.
+    failed: HashMap<CustomerId, Failure>,
+    /// When the next of them may try, at [`BETWEEN_OWN_TRIES`].
+    own_try: Tick,
+}
+
+/// A failure that may be the store's. Any success of the store's clients since then ends it.
+#[derive(Debug)]
+struct Cause {
+    failure: Failure,
+    successes: SuccessesSoFar,
+}
+
+#[derive(Debug)]
+struct Suspicion {
+    customer: CustomerId,
+    cause: Cause,
+}
+
+/// Whose mint asks for admission.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Applicant {
+    pub(super) key: Key,
+    /// Whether earlier failures are blamed on the customer.
+    pub(super) has_failed: bool,
+}
+
+/// What an applicant may do.
+enum Standing {
+    Free,
+    /// Try for all.
+    Probe,
+    /// Try, and for nobody else.
+    OwnAccount,
+    Refused(Failure),
+}
+
+/// A failed mint, as far as it matters here.
+#[derive(Debug)]
+pub(super) struct FailedMint<'f> {
+    pub(super) error: &'f Error,
+    /// The access token that was sent.
+    pub(super) token: TokenFingerprint,
+    /// Counts the successes of the client that minted.
+    pub(super) successes: &'f Successes,
+}
+
+/// Where a failure is to be remembered besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is blamed on the customer, who has to wait the longer, the more often that happens. Where the access token may be to
+    /// blame as well, it counts for that token alone.
+    Customer { with_token: bool },
+    /// It passes by itself: the customer waits for a moment.
+    Passing,
+    /// Nowhere: the breaker remembers it, or nobody does.
+    Settled,
+}
+
+impl Inner {
+    /// Drops what a success outside of this cache has ended.
+    fn heed_successes(&mut self) {
+        let cause = self.open.as_ref().and_then(|open| open.cause.as_ref());
+        if cause.is_some_and(|cause| cause.successes.are_outdated()) {
+            self.open = None;
+            self.has_worked = true;
+        }
+        let suspicion = self.suspicion.as_ref();
+        if suspicion.is_some_and(|suspicion| suspicion.cause.successes.are_outdated()) {
+            self.suspicion = None;
+        }
+    }
+
+    fn standing(&mut self, applicant: &Applicant, now: ClockReading) -> Standing {
+        self.heed_successes();
+        let Some(open) = &self.open else {
+            return Standing::Free;
+        };
+        if open.failure.holds(now) {
+            return Standing::Refused(open.failure.clone());
+        }
+        let own = open.failed.get(&applicant.key.customer());
+        if own.is_none() && !applicant.has_failed {
+            return match open.probe {
+                None => Standing::Probe,
+                // Who else wants the token that is being minted waits for it.
+                Some(key) if key == applicant.key => Standing::Probe,
+                Some(_) => Standing::Refused(open.failure.clone()),
+            };
+        }
+        let own = own.unwrap_or(&open.failure);
+        if own.holds(now) {
+            return Standing::Refused(own.clone());
+        }
+        let turn = open.own_try.minus(OWN_TRIES_AHEAD);
+        if !has_come(turn, now) {
+            return Standing::Refused(own.clone().postponed(turn));
+        }
+        Standing::OwnAccount
+    }
+
+    /// The store failed: nobody tries before the failure's time is over. These customers failed in it.
+    fn open(&mut self, failure: Failure, cause: Option<Cause>, customers: &[CustomerId]) {
+        let mut failed = self.open.take().map(|open| open.failed).unwrap_or_default();
+        failed.retain(|_, other| other.is_like(&failure));
+        self.suspicion = None;
+        let mut open = Open {
+            own_try: failure.until(),
+            failure: failure.clone(),
+            cause,
+            probe: None,
+            failed,
+        };
+        for customer in customers {
+            open.failed_too(*customer, failure.clone());
+        }
+        self.open = Some(open);
+    }
+
+    /// Takes note of a mint that failed, and says who is to remember it besides.
+    fn failed(
+        &mut self,
+        applicant: &Applicant,
+        is_probe: bool,
+        mint: &FailedMint<'_>,
+        now: ClockReading,
+        fraction: f64,
+    ) -> Verdict {
+        let error = mint.error;
+        self.heed_successes();
+        self.count_towards_an_outage(applicant, error, now, fraction);
+        match blame(error) {
+            Blame::Nobody => Verdict::Settled,
+            Blame::Customer => {
+                self.service_answered();
+                Verdict::Customer { with_token: false }
+            }
+            Blame::AccessToken => {
+                self.service_answered();
+                let failure =
+                    Failure::new(error.clone(), Some(mint.token), now, long_hold(fraction));
+                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint))
+            }
+            Blame::Provider => {
+                let none = Some(TokenFingerprint::NONE);
+                let failure = Failure::new(error.clone(), none, now, long_hold(fraction));
+                // No customer was involved: each of them may be the probe.
+                self.open(failure.clone(), Some(Cause::new(failure, mint)), &[]);
+                Verdict::Settled
+            }
+            Blame::StoreHash if !self.has_worked => {
+                let failure = Failure::new(error.clone(), None, now, long_hold(fraction));
+                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint))
+            }
+            Blame::StoreHash | Blame::Service => {
+                if let Some(open) = self.open.as_mut().filter(|_| is_probe)
+                    && error.attempts() > 0
+                {
+                    // Whether the store works again is still unknown, and the next customer would meet the same.
+                    let token = open.failure.token();
+                    open.failure = Failure::new(error.clone(), token, now, short_hold(fraction));
+                }
+                Verdict::Passing
+            }
+        }
+    }
+
+    /// A customer failed in a way that may be the store's.
+    fn failed_like_the_store(
+        &mut self,
+        applicant: &Applicant,
+        is_probe: bool,
+        cause: Cause,
+    ) -> Verdict {
+        let customer = applicant.key.customer();
+        let failure = cause.failure.clone();
+        let known = self.open.as_ref().and_then(|open| open.cause.as_ref());
+        let is_known = known.is_some_and(|known| known.failure.is_like(&failure));
+        if let Some(open) = self.open.as_mut().filter(|_| is_known && !is_probe) {
+            // On their own account, or sent before the store's failure was known.
+            open.failed_too(customer, failure);
+            return Verdict::Settled;
+        }
+        if is_known || !self.has_worked {
+            self.open(failure, Some(cause), &[customer]);
+            return Verdict::Settled;
+        }
+        if applicant.has_failed {
+            // It says nothing new: the store has worked since the first time, or it is this customer who is suspected.
+            return Verdict::Customer { with_token: true };
+        }
+        match &self.suspicion {
+            Some(other) if other.customer != customer && other.cause.failure.is_like(&failure) => {
+                let customers = [other.customer, customer];
+                self.open(failure, Some(cause), &customers);
+                Verdict::Settled
+            }
+            _ => {
+                self.suspicion = Some(Suspicion { customer, cause });
+                Verdict::Customer { with_token: true }
+            }
+        }
+    }
+
+    /// When several customers in a row fail in a way that only the service can have caused, nobody tries for a moment: in an
+    /// outage the rate limit is not spent on learning that it lasts.
+    fn count_towards_an_outage(
+        &mut self,
+        applicant: &Applicant,
+        error: &Error,
+        now: ClockReading,
+        fraction: f64,
+    ) {
+        if error.attempts() == 0 {
+            return;
+        }
+        let is_of_the_service = matches!(
+            error.kind(),
+            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted | ErrorKind::Server
+        );
+        if !is_of_the_service {
+            self.in_a_row = 0;
+            return;
+        }
+        let key = applicant.key;
+        if self.last.replace(key) != Some(key) || self.in_a_row == 0 {
+            self.in_a_row = self.in_a_row.saturating_add(1);
+        }
+        if self.in_a_row >= OUTAGE && self.open.is_none() {
+            let hold = between(2, 4, fraction);
+            self.open(Failure::new(error.clone(), None, now, hold), None, &[]);
+        }
+    }
+
+    /// The service has looked at a request: an outage is over.
+    fn service_answered(&mut self) {
+        if self.open.as_ref().is_some_and(|open| open.cause.is_none()) {
+            self.open = None;
+        }
+    }
+}
+
+impl Cause {
+    fn new(failure: Failure, mint: &FailedMint<'_>) -> Self {
+        Self {
+            failure,
+            successes: mint.successes.so_far(),
+        }
+    }
+}
+
+impl Open {
+    /// This customer failed in it, too.
+    fn failed_too(&mut self, customer: CustomerId, failure: Failure) {
+        if self.failed.len() < MOST_FAILED || self.failed.contains_key(&customer) {
+            self.failed.insert(customer, failure);
+        }
+    }
+}
+
+impl Breaker {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The failure that this applicant has to wait for, if there is one now.
+    pub(super) fn refusal(&self, applicant: &Applicant, now: ClockReading) -> Option<Failure> {
+        match self.lock().standing(applicant, now) {
+            Standing::Refused(failure) => Some(failure),
+            Standing::Free | Standing::Probe | Standing::OwnAccount => None,
+        }
+    }
+
+    /// Asks for admission. Once the time of a failure is over, one customer who did not fail before probes, and the others are
+    /// refused until it is known how that ends.
+    ///
+    /// # Errors
+    /// The failure that the applicant has to wait for.
+    pub(super) fn admit(
+        &self,
+        applicant: Applicant,
+        now: ClockReading,
+    ) -> Result<Admission<'_>, Failure> {
+        let mut inner = self.lock();
+        let standing = inner.standing(&applicant, now);
+        let is_probe = matches!(standing, Standing::Probe);
+        match (standing, &mut inner.open) {
+            (Standing::Refused(failure), _) => return Err(failure),
+            (Standing::Probe, Some(open)) => open.probe = Some(applicant.key),
+            (Standing::OwnAccount, Some(open)) => {
+                let now = Tick::of(now.monotonic);
+                open.own_try = open.own_try.max(now).plus(BETWEEN_OWN_TRIES);
+            }
+            (Standing::Free | Standing::Probe | Standing::OwnAccount, _) => {}
+        }
+        Ok(Admission {
+            breaker: self,
+            applicant,
+            is_probe,
+        })
+    }
+
+    /// Admission past the breaker, for a mint that does not have what the failure is about: it sends another access token.
+    pub(super) fn admit_past(&self, applicant: Applicant) -> Admission<'_> {
+        Admission {
+            breaker: self,
+            applicant,
+            is_probe: false,
+        }
+    }
+
+    /// A token was minted: the access token works, and so does the service.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.open = None;
+        inner.suspicion = None;
+        inner.has_worked = true;
+        inner.in_a_row = 0;
+    }
+
+    /// The store gave a token at an earlier time.
+    #[cfg(any(test, feature = "snapshot"))]
+    pub(super) fn has_worked_before(&self) {
+        self.lock().has_worked = true;
+    }
+
+    /// Whether the store ever gave a token.
+    #[cfg(all(test, feature = "snapshot"))]
+    pub(super) fn has_ever_worked(&self) -> bool {
+        self.lock().has_worked
+    }
+
+    /// Whether nobody is refused, and nobody probes.
+    pub(super) fn is_at_rest(&self, now: ClockReading) -> bool {
+        let inner = self.lock();
+        let is_over = |open: &Open| !open.failure.holds(now) && open.probe.is_none();
+        inner.open.as_ref().is_none_or(is_over)
+    }
+
+    /// Forgets what failed.
+    pub(super) fn forget_failures(&self) {
+        let mut inner = self.lock();
+        inner.open = None;
+        inner.suspicion = None;
+        inner.in_a_row = 0;
+    }
+}
+
+/// The right to mint. If a probe ends without an answer of the store, the next customer may probe at once.
+#[derive(Debug)]
+pub(super) struct Admission<'b> {
+    breaker: &'b Breaker,
+    applicant: Applicant,
+    is_probe: bool,
+}
+
+impl Admission<'_> {
+    /// The mint failed. What is returned says who is to remember it besides.
+    pub(super) fn failed(
+        &self,
+        mint: &FailedMint<'_>,
+        now: ClockReading,
+        fraction: f64,
+    ) -> Verdict {
+        self.breaker
+            .lock()
+            .failed(&self.applicant, self.is_probe, mint, now, fraction)
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if !self.is_probe {
+            return;
+        }
+        if let Some(open) = &mut self.breaker.lock().open
+            && open.probe == Some(self.applicant.key)
+        {
+            open.probe = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Hint;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> ClockReading {
+        ClockReading {
+            wall: Duration::from_secs(1_800_000_000 + seconds),
+            monotonic: Duration::from_secs(seconds),
+        }
+    }
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::of_call("post-something", kind, "no").with_effort(1, SECOND)
+    }
+
+    fn key(customer: i64) -> Key {
+        Key::new(0, CustomerId::new(customer).unwrap(), None, None)
+    }
+
+    fn applicant(customer: i64) -> Applicant {
+        Applicant {
+            key: key(customer),
+            has_failed: false,
+        }
+    }
+
+    /// A customer whose earlier failures are blamed on the customer.
+    fn guilty(customer: i64) -> Applicant {
+        Applicant {
+            has_failed: true,
+            ..applicant(customer)
+        }
+    }
+
+    const BLAMED: Verdict = Verdict::Customer { with_token: true };
+
+    /// A breaker, half of everything drawn: a failure of the store holds for 45 s, one that passes for 3 s.
+    #[derive(Debug, Default)]
+    struct Setting {
+        breaker: Breaker,
+        successes: Successes,
+    }
+
+    impl Setting {
+        /// Of a store that has worked.
+        fn worked() -> Self {
+            let setting = Self::default();
+            setting.breaker.close();
+            setting
+        }
+
+        fn tell(&self, admission: &Admission<'_>, error: &Error, token: &str, now: u64) -> Verdict {
+            let mint = FailedMint {
+                error,
+                token: TokenFingerprint::of(&token.into()),
+                successes: &self.successes,
+            };
+            admission.failed(&mint, at(now), 0.5)
+        }
+
+        /// A mint is admitted and fails.
+        fn fails(&self, applicant: Applicant, kind: ErrorKind, now: u64) -> Verdict {
+            let admission = self.breaker.admit(applicant, at(now)).unwrap();
+            self.tell(&admission, &error(kind), "old", now)
+        }
+
+        /// Opens it by the failures of customers 1 and 2.
+        fn opened() -> Self {
+            let setting = Self::worked();
+            setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+            setting.fails(applicant(2), ErrorKind::Forbidden, 0);
+            setting
+        }
+
+        fn refuses(&self, applicant: Applicant, now: u64) -> bool {
+            let refusal = self.breaker.refusal(&applicant, at(now)).is_some();
+            // Who is not refused would be admitted.
+            let mut inner = self.breaker.lock();
+            let standing = inner.standing(&applicant, at(now));
+            assert_eq!(matches!(standing, Standing::Refused(_)), refusal);
+            refusal
+        }
+
+        fn is_open(&self) -> bool {
+            self.breaker.lock().open.is_some()
+        }
+    }
+
+    #[test]
+    fn one_refused_customer_is_no_failure_of_the_store_however_often() {
+        let setting = Setting::worked();
+        for kind in [ErrorKind::Forbidden, ErrorKind::Unauthenticated] {
+            assert_eq!(setting.fails(applicant(666), kind, 0), BLAMED);
+            for now in 1..100 {
+                assert_eq!(setting.fails(guilty(666), kind, now), BLAMED);
+            }
+        }
+        assert!(!setting.is_open() && !setting.refuses(applicant(1), 0));
+        // Nor on two channels.
+        let channel = crate::ChannelId::new(2).unwrap();
+        let on_channel = Applicant {
+            key: Key::new(0, CustomerId::new(666).unwrap(), Some(channel), None),
+            has_failed: false,
+        };
+        assert_eq!(
+            setting.fails(on_channel, ErrorKind::Unauthenticated, 100),
+            BLAMED
+        );
+        assert!(!setting.is_open());
+    }
+
+    #[test]
+    fn a_second_customer_refused_in_the_same_way_is_the_stores_failure() {
+        for kind in [ErrorKind::Forbidden, ErrorKind::Unauthenticated] {
+            let setting = Setting::worked();
+            assert_eq!(setting.fails(applicant(1), kind, 0), BLAMED);
+            assert_eq!(setting.fails(applicant(2), kind, 5), Verdict::Settled);
+            let told = setting
+                .breaker
+                .refusal(&applicant(3), at(15))
+                .unwrap()
+                .told(at(15));
+            assert_eq!(told.kind(), kind);
+            assert_eq!(told.remembered_for(), Some(10 * SECOND));
+            assert_eq!(told.retry_after(), Some(35 * SECOND));
+            assert!(setting.refuses(applicant(3), 49) && !setting.refuses(applicant(3), 50));
+        }
+    }
+
+    #[test]
+    fn another_way_a_success_in_between_or_a_customer_who_failed_before_is_no_second_failure() {
+        let setting = Setting::worked();
+        setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+        // Refused in another way.
+        assert_eq!(
+            setting.fails(applicant(2), ErrorKind::Unauthenticated, 0),
+            BLAMED
+        );
+        // With another access token.
+        let admission = setting.breaker.admit(applicant(3), at(0)).unwrap();
+        let refused = error(ErrorKind::Unauthenticated);
+        assert_eq!(setting.tell(&admission, &refused, "new", 0), BLAMED);
+        // After somebody got a token, or a call outside of the cache succeeded.
+        setting.breaker.close();
+        assert_eq!(setting.fails(applicant(4), ErrorKind::Forbidden, 0), BLAMED);
+        setting.successes.count();
+        assert_eq!(setting.fails(applicant(5), ErrorKind::Forbidden, 0), BLAMED);
+        // A customer who was refused before others got their tokens.
+        assert_eq!(setting.fails(guilty(1), ErrorKind::Forbidden, 0), BLAMED);
+        // What says nothing of the access token.
+        let not_found = Verdict::Customer { with_token: false };
+        assert_eq!(
+            setting.fails(applicant(6), ErrorKind::NotFound, 0),
+            not_found
+        );
+        assert_eq!(
+            setting.fails(applicant(7), ErrorKind::Rejected, 0),
+            not_found
+        );
+        assert!(!setting.is_open());
+        assert_eq!(
+            setting.fails(applicant(8), ErrorKind::Forbidden, 0),
+            Verdict::Settled
+        );
+        assert!(setting.is_open());
+    }
+
+    #[test]
+    fn a_store_that_never_worked_fails_with_the_first_customer() {
+        for kind in [ErrorKind::Forbidden, ErrorKind::Unauthenticated] {
+            let setting = Setting::default();
+            assert_eq!(setting.fails(applicant(1), kind, 0), Verdict::Settled);
+            assert!(setting.refuses(applicant(2), 44));
+        }
+        let hinted = error(ErrorKind::Server).with_hint(Some(Hint::WrongStoreHash));
+        for (setting, verdict) in [
+            (Setting::default(), Verdict::Settled),
+            (Setting::worked(), Verdict::Passing),
+        ] {
+            let admission = setting.breaker.admit(applicant(1), at(0)).unwrap();
+            assert_eq!(setting.tell(&admission, &hinted, "old", 0), verdict);
+            assert_eq!(setting.is_open(), verdict == Verdict::Settled);
+        }
+        // It worked in another process, or before this one was started.
+        let setting = Setting::default();
+        setting.breaker.has_worked_before();
+        assert_eq!(setting.fails(applicant(1), ErrorKind::Forbidden, 0), BLAMED);
+    }
+
+    #[test]
+    fn the_only_customer_of_a_store_tries_again_when_the_time_is_over() {
+        let setting = Setting::default();
+        setting.fails(applicant(1), ErrorKind::Unauthenticated, 0);
+        for now in [45, 90, 135, 180] {
+            assert!(setting.refuses(applicant(1), now - 1), "{now}");
+            let refused = ErrorKind::Unauthenticated;
+            assert_eq!(setting.fails(applicant(1), refused, now), Verdict::Settled);
+        }
+        let told = setting
+            .breaker
+            .refusal(&applicant(1), at(190))
+            .unwrap()
+            .told(at(190));
+        assert_eq!(told.remembered_for(), Some(10 * SECOND));
+        assert_eq!(told.retry_after(), Some(35 * SECOND));
+        assert!(setting.breaker.admit(applicant(1), at(225)).is_ok());
+        setting.breaker.close();
+        assert!(!setting.is_open());
+    }
+
+    #[test]
+    fn one_customer_probes_when_the_time_is_over() {
+        assert!(Setting::worked().breaker.is_at_rest(at(0)));
+        let setting = Setting::opened();
+        let is_at_rest = |now| setting.breaker.is_at_rest(at(now));
+        assert!(!is_at_rest(44) && is_at_rest(45));
+        assert!(setting.breaker.admit(applicant(3), at(44)).is_err());
+        let probe = setting.breaker.admit(applicant(3), at(45)).unwrap();
+        assert!(probe.is_probe && !is_at_rest(45));
+        // While it is under way the others are refused, and who wants the same token waits for it.
+        assert!(setting.breaker.admit(applicant(4), at(46)).is_err());
+        assert!(setting.refuses(applicant(4), 46) && !setting.refuses(applicant(3), 46));
+        // A probe that comes to nothing leaves its right to the next customer.
+        drop(probe);
+        let probe = setting.breaker.admit(applicant(4), at(46)).unwrap();
+        assert!(probe.is_probe);
+        setting.breaker.close();
+        drop(probe);
+        assert!(!setting.is_open() && !setting.refuses(applicant(5), 46));
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_in_the_same_way_opens_it_anew() {
+        let setting = Setting::opened();
+        let probe = setting.breaker.admit(applicant(3), at(45)).unwrap();
+        let refused = error(ErrorKind::Forbidden);
+        assert_eq!(setting.tell(&probe, &refused, "old", 46), Verdict::Settled);
+        drop(probe);
+        assert!(setting.refuses(applicant(4), 90) && !setting.refuses(applicant(4), 91));
+        // The customer who probed is no probe any more.
+        assert!(
+            !setting
+                .breaker
+                .admit(applicant(3), at(91))
+                .unwrap()
+                .is_probe
+        );
+        assert!(
+            setting
+                .breaker
+                .admit(applicant(4), at(91))
+                .unwrap()
+                .is_probe
+        );
+    }
+
+    #[test]
+    fn a_probe_that_fails_for_the_service_holds_the_others_up_for_a_moment() {
+        let setting = Setting::opened();
+        let probe = setting.breaker.admit(applicant(3), at(45)).unwrap();
+        let down = error(ErrorKind::Server);
+        assert_eq!(setting.tell(&probe, &down, "old", 45), Verdict::Passing);
+        drop(probe);
+        let told = setting.breaker.refusal(&applicant(4), at(46)).unwrap();
+        assert_eq!(told.told(at(46)).kind(), ErrorKind::Server);
+        // It is still about the access token.
+        assert_eq!(told.token(), Some(TokenFingerprint::of(&"old".into())));
+        assert!(setting.refuses(applicant(4), 47) && !setting.refuses(applicant(4), 48));
+        let probe = setting.breaker.admit(applicant(4), at(48)).unwrap();
+        let refused = error(ErrorKind::Forbidden);
+        assert_eq!(setting.tell(&probe, &refused, "old", 48), Verdict::Settled);
+        assert!(setting.refuses(applicant(5), 92));
+        // One that was not even sent says nothing.
+        let setting = Setting::opened();
+        let probe = setting.breaker.admit(applicant(3), at(45)).unwrap();
+        let late = error(ErrorKind::Timeout).with_effort(0, SECOND);
+        assert_eq!(setting.tell(&probe, &late, "old", 45), Verdict::Passing);
+        drop(probe);
+        assert!(!setting.refuses(applicant(4), 45));
+    }
+
+    #[test]
+    fn a_probe_whose_failure_is_the_customers_leaves_the_next_one_to_probe_at_once() {
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::Rejected,
+            ErrorKind::Unauthenticated,
+            ErrorKind::RateLimited,
+        ] {
+            let setting = Setting::opened();
+            let probe = setting.breaker.admit(applicant(3), at(45)).unwrap();
+            setting.tell(&probe, &error(kind), "old", 45);
+            drop(probe);
+            assert!(
+                setting
+                    .breaker
+                    .admit(applicant(4), at(45))
+                    .unwrap()
+                    .is_probe,
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_customer_who_failed_before_is_no_probe_and_holds_up_nobody() {
+        let setting = Setting::opened();
+        for customer in [applicant(1), applicant(2), guilty(666)] {
+            let own = setting.breaker.admit(customer, at(45)).unwrap();
+            assert!(!own.is_probe);
+            assert!(!setting.refuses(applicant(3), 45));
+            let refused = error(ErrorKind::Forbidden);
+            assert_eq!(setting.tell(&own, &refused, "old", 45), Verdict::Settled);
+            drop(own);
+            assert!(setting.refuses(customer, 46) && !setting.refuses(applicant(3), 46));
+            assert!(setting.refuses(customer, 89));
+        }
+        // Nor when somebody else probes, whose right it leaves alone.
+        let probe = setting.breaker.admit(applicant(3), at(90)).unwrap();
+        let own = setting.breaker.admit(applicant(1), at(90)).unwrap();
+        assert!(probe.is_probe && !own.is_probe);
+        drop(own);
+        assert!(setting.refuses(applicant(4), 90));
+        // A success is everybody's.
+        setting.breaker.close();
+        for customer in [applicant(1), applicant(2), guilty(666), applicant(3)] {
+            assert!(!setting.refuses(customer, 90));
+        }
+    }
+
+    #[test]
+    fn customers_who_failed_before_try_one_by_one_when_there_are_many() {
+        let setting = Setting::opened();
+        for customer in 100..200 {
+            setting.breaker.lock().open.as_mut().unwrap().failed_too(
+                CustomerId::new(customer).unwrap(),
+                Failure::new(error(ErrorKind::Forbidden), None, at(0), 45 * SECOND),
+            );
+        }
+        let mut tries = Vec::new();
+        for now in 45..105 {
+            for customer in 100..200 {
+                if setting.breaker.admit(applicant(customer), at(now)).is_ok() {
+                    tries.push(now);
+                }
+            }
+        }
+        assert_eq!(tries, [45, 45, 45, 60, 75, 90]);
+        let told = setting
+            .breaker
+            .refusal(&applicant(100), at(101))
+            .unwrap()
+            .told(at(101));
+        assert_eq!(told.retry_after(), Some(4 * SECOND));
+        // Others are not held up by them.
+        assert!(
+            setting
+                .breaker
+                .admit(applicant(3), at(104))
+                .unwrap()
+                .is_probe
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_of_those_who_failed_is_bounded() {
+        let setting = Setting::opened();
+        let mut inner = setting.breaker.lock();
+        let open = inner.open.as_mut().unwrap();
+        for customer in 1..5_000 {
+            let failure = Failure::new(error(ErrorKind::Forbidden), None, at(0), SECOND);
+            open.failed_too(CustomerId::new(customer).unwrap(), failure);
+        }
+        assert_eq!(open.failed.len(), MOST_FAILED);
+    }
+
+    #[test]
+    fn those_who_were_under_way_when_it_opened_do_not_open_it_for_longer() {
+        let setting = Setting::worked();
+        let under_way = setting.breaker.admit(applicant(3), at(0)).unwrap();
+        setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+        setting.fails(applicant(2), ErrorKind::Forbidden, 0);
+        let refused = error(ErrorKind::Forbidden);
+        assert_eq!(
+            setting.tell(&under_way, &refused, "old", 20),
+            Verdict::Settled
+        );
+        assert!(!setting.refuses(applicant(4), 45));
+        assert!(setting.refuses(applicant(3), 64) && !setting.refuses(applicant(3), 65));
+    }
+
+    #[test]
+    fn a_provider_without_a_token_is_the_stores_failure_at_once_and_no_customers() {
+        let setting = Setting::worked();
+        let unavailable = ErrorKind::CredentialsUnavailable;
+        assert_eq!(
+            setting.fails(applicant(1), unavailable, 0),
+            Verdict::Settled
+        );
+        let failure = setting.breaker.refusal(&applicant(2), at(44)).unwrap();
+        assert_eq!(failure.token(), Some(TokenFingerprint::NONE));
+        assert!(
+            setting
+                .breaker
+                .admit(applicant(1), at(45))
+                .unwrap()
+                .is_probe
+        );
+    }
+
+    #[test]
+    fn a_success_outside_of_the_cache_ends_what_may_be_the_access_tokens_failure() {
+        let setting = Setting::opened();
+        assert!(setting.refuses(applicant(3), 1));
+        setting.successes.count();
+        assert!(!setting.refuses(applicant(3), 1) && !setting.is_open());
+        // It shows that the store works.
+        let setting = Setting::default();
+        setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+        setting.successes.count();
+        assert_eq!(setting.fails(applicant(2), ErrorKind::Forbidden, 1), BLAMED);
+        // An outage goes by the cache's own mints.
+        let setting = Setting::worked();
+        for customer in 1..=5 {
+            setting.fails(applicant(customer), ErrorKind::Server, 0);
+        }
+        setting.successes.count();
+        assert!(setting.refuses(applicant(6), 0));
+    }
+
+    #[test]
+    fn a_mint_with_another_access_token_is_counted_for_that() {
+        let setting = Setting::opened();
+        let refused = error(ErrorKind::Forbidden);
+        let with_new = |customer, now| {
+            let admission = setting.breaker.admit_past(applicant(customer));
+            setting.tell(&admission, &refused, "new", now)
+        };
+        assert_eq!(with_new(3, 1), BLAMED);
+        assert_eq!(with_new(4, 2), Verdict::Settled);
+        let failure = setting.breaker.refusal(&applicant(5), at(3)).unwrap();
+        assert_eq!(failure.token(), Some(TokenFingerprint::of(&"new".into())));
+        // Those who failed with the old one did not fail with the new one.
+        let failed = |customer| {
+            let inner = setting.breaker.lock();
+            let customer = CustomerId::new(customer).unwrap();
+            inner.open.as_ref().unwrap().failed.contains_key(&customer)
+        };
+        assert_eq!([1, 2, 3, 4].map(failed), [false, false, true, true]);
+    }
+
+    #[test]
+    fn failures_can_be_forgotten() {
+        let setting = Setting::opened();
+        setting.breaker.forget_failures();
+        assert!(!setting.refuses(applicant(1), 1));
+        // The first customer is a first one again, and what has worked still has.
+        assert_eq!(setting.fails(applicant(1), ErrorKind::Forbidden, 1), BLAMED);
+        setting.breaker.forget_failures();
+        assert_eq!(setting.fails(applicant(2), ErrorKind::Forbidden, 1), BLAMED);
+        for customer in 1..=4 {
+            setting.fails(applicant(customer), ErrorKind::Server, 1);
+        }
+        setting.breaker.forget_failures();
+        setting.fails(applicant(5), ErrorKind::Server, 1);
+        assert!(!setting.is_open());
+    }
+
+    #[test]
+    fn customers_who_fail_in_a_row_because_of_the_service_are_an_outage() {
+        let setting = Setting::worked();
+        let fail = |customer, error: &Error| {
+            let admission = setting.breaker.admit(applicant(customer), at(0)).unwrap();
+            setting.tell(&admission, error, "old", 0);
+            setting.is_open()
+        };
+        let down = error(ErrorKind::Server);
+        // One customer who fails alone is none, however often.
+        assert!((0..20).all(|_| !fail(1, &down)));
+        // Nor are four, nor five with a success or an answer between them, nor what was not even sent.
+        assert!((2..=4).all(|customer| !fail(customer, &down)));
+        setting.breaker.close();
+        assert!((5..=8).all(|customer| !fail(customer, &down)));
+        assert!(!fail(9, &error(ErrorKind::NotFound)));
+        assert!((1..=4).all(|customer| !fail(customer, &down)));
+        assert!(!fail(5, &error(ErrorKind::Timeout).with_effort(0, SECOND)));
+        assert!(fail(5, &down));
+        let told = setting.breaker.refusal(&applicant(6), at(2)).unwrap();
+        assert_eq!(
+            (told.told(at(2)).kind(), told.token()),
+            (ErrorKind::Server, None)
+        );
+        // After three seconds one customer probes, also one who failed in it.
+        assert!(!setting.refuses(applicant(1), 3));
+        let probe = setting.breaker.admit(applicant(1), at(3)).unwrap();
+        assert!(probe.is_probe && setting.refuses(applicant(2), 3));
+        setting.breaker.close();
+        drop(probe);
+        assert!(!setting.refuses(applicant(2), 3));
+        for kind in [
+            ErrorKind::Connect,
+            ErrorKind::Timeout,
+            ErrorKind::Interrupted,
+        ] {
+            setting.breaker.close();
+            let opened = (1..=5).filter(|customer| fail(*customer, &error(kind)));
+            assert_eq!(opened.count(), 1, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn any_answer_of_the_service_ends_an_outage() {
+        for kind in [ErrorKind::NotFound, ErrorKind::Forbidden] {
+            for applicant in [applicant(6), guilty(666)] {
+                let setting = Setting::worked();
+                for customer in 1..=5 {
+                    setting.fails(super::tests::applicant(customer), ErrorKind::Server, 0);
+                }
+                assert!(setting.refuses(applicant, 2));
+                let admission = setting.breaker.admit(applicant, at(3)).unwrap();
+                assert_eq!(admission.is_probe, !applicant.has_failed);
+                setting.tell(&admission, &error(kind), "old", 3);
+                drop(admission);
+                assert!(!setting.is_open(), "{kind:?}");
+            }
+        }
+    }
+}
