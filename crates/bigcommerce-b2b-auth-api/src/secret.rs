@@ -1,7 +1,7 @@
 //! The secret type of request and reply bodies: the document's `format: password` becomes this.
 //! It hides itself in `Debug`, has no `Display`, and is wiped from memory on drop.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
@@ -57,6 +57,41 @@ impl From<&str> for SecretString {
     }
 }
 
+/// Shows every secret that a value holds. Generated code implements it for the types of requests.
+pub(crate) trait VisitSecrets {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString));
+}
+
+impl VisitSecrets for SecretString {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString)) {
+        visit(self);
+    }
+}
+
+impl<T: VisitSecrets> VisitSecrets for Option<T> {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString)) {
+        self.iter().for_each(|value| value.visit_secrets(visit));
+    }
+}
+
+impl<T: VisitSecrets> VisitSecrets for Vec<T> {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString)) {
+        self.iter().for_each(|value| value.visit_secrets(visit));
+    }
+}
+
+impl<K, T: VisitSecrets> VisitSecrets for BTreeMap<K, T> {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString)) {
+        self.values().for_each(|value| value.visit_secrets(visit));
+    }
+}
+
+impl<T: VisitSecrets> VisitSecrets for Box<T> {
+    fn visit_secrets(&self, visit: &mut dyn FnMut(&SecretString)) {
+        (**self).visit_secrets(visit);
+    }
+}
+
 impl fmt::Debug for SecretString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[REDACTED]")
@@ -92,6 +127,17 @@ mod tests {
         let nested = Some(vec![SecretString::from("hunter2")]);
         assert_eq!(format!("{nested:?}"), "Some([[REDACTED]])");
         assert!(!format!("{nested:#?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn secrets_are_visited_in_every_type_that_holds_them() {
+        let nested = BTreeMap::from([
+            (1, vec![Some(Box::new(SecretString::from("a"))), None]),
+            (2, vec![Some(Box::new(SecretString::from("b")))]),
+        ]);
+        let mut seen = Vec::new();
+        nested.visit_secrets(&mut |secret| seen.push(secret.expose_secret().to_owned()));
+        assert_eq!(seen, ["a", "b"]);
     }
 
     #[test]
