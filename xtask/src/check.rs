@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Finding;
 use crate::load::MAX_DEPTH;
+use crate::operation_keys;
 use crate::operations;
 use crate::passes::{
     self, is_number, is_secret, is_secret_name, is_type_name, is_whole_number_name, pascal_case,
@@ -80,6 +81,12 @@ pub const ROWS: &[Row] = &[
         becomes: "writes code that does not compile",
         remedy: "rename one of them in the overlay",
         find: Find::Document(operation_name_collisions),
+    },
+    Row {
+        name: "argument-name-collision",
+        becomes: "writes code that does not compile",
+        remedy: "remove one of them in the overlay",
+        find: Find::Operation(argument_name_collisions),
     },
     Row {
         name: "schema-name",
@@ -306,8 +313,33 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "extension",
         becomes: "takes some extensions as orders, and `x-` beside a secret makes it a plain string",
-        remedy: "remove it in the overlay",
+        remedy: "remove it in the overlay, or correct its spelling: an operation can have `x-sdk-name`, `x-repeatable`, \
+                 `x-absent-is-done` and `x-issued-token`",
         find: Find::Document(extensions),
+    },
+    Row {
+        name: "sdk-name",
+        becomes: "leaves it to the table of operations, whose names are unique identifiers",
+        remedy: "state another name in `x-sdk-name` in the overlay, such as `mint_storefront_token`",
+        find: Find::Document(operation_keys::names),
+    },
+    Row {
+        name: "operation-flag",
+        becomes: "leaves it to the table of operations, which takes everything but `true` for false",
+        remedy: "state `true` or `false` in the overlay, without quotation marks",
+        find: Find::Operation(operation_keys::flags),
+    },
+    Row {
+        name: "absent-is-done",
+        becomes: "leaves it to the table of operations, where it would have no effect",
+        remedy: "state `x-repeatable: true` for the operation in the overlay, or remove `x-absent-is-done`",
+        find: Find::Operation(operation_keys::absent_but_not_repeated),
+    },
+    Row {
+        name: "issued-token",
+        becomes: "leaves it to the table of operations, by which the SDK would find no token",
+        remedy: "state in the overlay the names that lead to the token, such as `[data, token]`",
+        find: Find::Operation(operation_keys::issued_tokens),
     },
 ];
 
@@ -793,21 +825,49 @@ const TAKEN: [&str; 9] = [
 ];
 
 fn operation_name_collisions(document: &Value) -> Vec<Place> {
-    let mut seen: BTreeMap<String, String> = TAKEN
-        .iter()
-        .map(|name| ((*name).to_owned(), "the client's own method".to_owned()))
+    let taken = TAKEN.iter().map(|name| (*name, "the client's own method"));
+    let mut seen: BTreeMap<String, String> = taken
+        .chain([("all", "the table of operations")])
+        .map(|(name, whose)| (name.to_owned(), whose.to_owned()))
         .collect();
     let mut places = Vec::new();
     for operation in shape::operations(document) {
-        let name = rust_snake_case(operation.id());
-        if let Some(other) = seen.insert(name.clone(), format!("`{}`", operation.id())) {
-            places.push((
-                operation.pointer(),
-                format!(
-                    "`{}` and {other} are both called `{name}` in Rust",
-                    operation.id()
-                ),
-            ));
+        // The method, and the type of its calls. Two ids can differ in the one and not in the other.
+        let method = rust_snake_case(operation.id());
+        let mut names = vec![method, pascal_case(operation.id())];
+        names.retain(|name| !name.is_empty());
+        for name in names {
+            let id = format!("`{}`", operation.id());
+            if let Some(other) = seen.insert(name.clone(), id.clone()) {
+                let what = format!("{id} and {other} are both called `{name}` in Rust");
+                places.push((operation.pointer(), what));
+                break;
+            }
+        }
+    }
+    places
+}
+
+/// Arguments that two parameters, or a parameter and something of the method's own, would have to share.
+fn argument_name_collisions(operation: &OperationAt<'_>) -> Vec<Place> {
+    let mut seen: BTreeMap<String, String> =
+        BTreeMap::from([("header_map".to_owned(), "the method's headers".to_owned())]);
+    if operation.node.get("requestBody").is_some() {
+        seen.insert("body".to_owned(), "the body".to_owned());
+    }
+    let at = pointer::member(&operation.pointer(), "parameters");
+    let parameters = operation.node.get("parameters").and_then(Value::as_array);
+    let mut places = Vec::new();
+    for (index, parameter) in parameters.into_iter().flatten().enumerate() {
+        let name = parameter.get("name").and_then(Value::as_str);
+        let name = name.unwrap_or_default();
+        let argument = rust_snake_case(name);
+        if argument.is_empty() {
+            continue;
+        }
+        if let Some(other) = seen.insert(argument.clone(), format!("`{name}`")) {
+            let what = format!("`{name}` and {other} are both called `{argument}` in Rust");
+            places.push((pointer::element(&at, index), what));
         }
     }
     places
@@ -1151,8 +1211,15 @@ fn extensions(document: &Value) -> Vec<Place> {
             && let Some(object) = node.as_object()
         {
             for key in kind.order(object) {
+                let is_of_operation = kind == Kind::Operation;
+                if is_of_operation && operation_keys::KEYS.contains(&key.as_str()) {
+                    continue;
+                }
                 if key.starts_with("x-") {
                     places.push((pointer::member(at, key), "is an extension".to_owned()));
+                } else if is_of_operation && !kind.has(key) {
+                    let what = "is no member of an operation".to_owned();
+                    places.push((pointer::member(at, key), what));
                 }
             }
         }

@@ -10,12 +10,14 @@ use progenitor::{GenerationSettings, Generator, HooksMode, InterfaceStyle, TagSt
 use schemars::schema::{InstanceType, SchemaObject};
 use serde_json::Value;
 
+use crate::calls;
 use crate::canonical;
 use crate::check;
 use crate::code;
 use crate::error::{Error, Finding};
 use crate::import::{self, DOCUMENT};
 use crate::load;
+use crate::operation_keys;
 use crate::operations;
 use crate::overlay::{self, OVERLAY, Overlay};
 use crate::passes::{self, Applied};
@@ -91,8 +93,8 @@ pub struct Generated {
 
 /// Generates from an imported `document`; `file` names it in errors.
 ///
-/// With `strict`, which the project's own document always is, every action of the overlay must bite and everything must
-/// be described.
+/// With `strict`, which the project's own document always is, every action of the overlay must bite, everything must be
+/// described, and the overlay must state of each operation what the SDK must know.
 ///
 /// # Errors
 /// If the overlay does not fit, the document holds what the generator would get wrong, or the generator refuses it.
@@ -105,11 +107,17 @@ pub fn generate(
     let mut document = document;
     let in_file = |finding: Finding| finding.in_file(file);
     let mut report = passes::run(passes::PREPARE, &mut document).map_err(in_file)?;
-    let outcome = overlay.apply(&mut document, strict)?;
+    let mut outcome = overlay.apply(&mut document, strict)?;
     report.extend(passes::run(passes::GENERATE, &mut document).map_err(in_file)?);
+    if !strict {
+        let removed = operation_keys::remove_missing_tokens(&mut document);
+        outcome.skipped.extend(removed);
+    }
     let mut findings = check::check(&document);
     if strict {
         findings.extend(check::undescribed(&document));
+        findings.extend(operation_keys::unstated(&document));
+        findings.extend(operation_keys::missing_tokens(&document));
     }
     if !findings.is_empty() {
         return Err(Error::Document {
@@ -166,13 +174,20 @@ fn client(document: &Value) -> Result<String, Finding> {
     if let Some(first) = verify::secrets(document, &file).into_iter().next() {
         return Err(first);
     }
-    let table = operations::table(document)?;
+    let methods = calls::methods(&file, shape::operations(document)).map_err(refused)?;
+    let calls = calls::module(&file, &methods)?;
+    let named: Vec<_> = methods
+        .iter()
+        .map(|(operation, method)| (*operation, method.ident.to_string()))
+        .collect();
+    let table = operations::table(document, &named)?;
     let table = syn::parse_file(&table).map_err(|error| {
         refused(format!(
             "a table of operations that does not parse: {error}"
         ))
     })?;
     file.items.extend(table.items);
+    file.items.push(calls);
     let code = format!("{CLIENT_HEADER}{}", prettyplease::unparse(&file));
     verify::no_foreign_crates(&code)?;
     Ok(code)

@@ -2,6 +2,7 @@
 //! `import` → `resolve`, `passes` → `overlay` → `passes` → `check` → `generate`; each module is one of these rooms.
 
 pub mod browser;
+mod calls;
 pub mod canonical;
 pub mod check;
 pub mod ci;
@@ -15,6 +16,7 @@ pub mod long;
 mod lower;
 pub mod mutants;
 pub mod mutate;
+pub mod operation_keys;
 pub mod operations;
 pub mod overlay;
 pub mod passes;

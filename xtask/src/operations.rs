@@ -1,4 +1,4 @@
-//! The table of operations that stands beside the generated client: what the document says beyond types.
+//! The table of operations that stands beside the generated client: what document and overlay say beyond types.
 //! Made from the same document as the client, so that the transport's facts and the types cannot drift apart.
 
 use std::fmt::Write as _;
@@ -6,31 +6,43 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::error::Finding;
-use crate::passes::rust_snake_case;
+use crate::operation_keys;
 use crate::pointer;
-use crate::shape::{self, OperationAt};
+use crate::shape::OperationAt;
 
-/// The source text of `pub mod operations`.
+/// The source text of `pub mod operations`, for operations and the names of their methods, both in the order of the
+/// document.
 ///
 /// # Errors
 /// If an operation has no single success status, or a credential that is not a header.
-pub fn table(document: &Value) -> Result<String, Finding> {
+pub(crate) fn table(
+    document: &Value,
+    operations: &[(OperationAt<'_>, String)],
+) -> Result<String, Finding> {
     let mut constants = String::new();
     let mut names = Vec::new();
-    for operation in shape::operations(document) {
-        let rust_name = rust_snake_case(operation.id());
-        let name = rust_name.to_uppercase();
+    for (operation, rust_name) in operations {
+        let name = constant(rust_name);
         let method = operation.method.to_uppercase();
-        let credentials = credentials(document, &operation)?;
+        let credentials = credentials(document, operation)?;
+        let issued_token = match operation_keys::issued_token(operation) {
+            Some(members) => format!("Some(&{members:?})"),
+            None => "None".to_owned(),
+        };
         let _ = write!(
             constants,
-            "/// `{method} {path}`{summary}\n\
-             pub const {name}: Operation = Operation {{ id: {id:?}, rust_name: {rust_name:?}, method: {method:?}, \
-             path: {path:?}, success_status: {status}, deprecated: {deprecated}, credentials: &[{credentials}] }};\n",
+            "/// {title}\n\
+             pub const {name}: Operation = Operation {{ id: {id:?}, rust_name: {rust_name:?}, name: {sdk_name:?}, \
+             method: {method:?}, path: {path:?}, success_status: {status}, deprecated: {deprecated}, \
+             is_repeatable: {is_repeatable}, absent_is_done: {absent_is_done}, issued_token: {issued_token}, \
+             credentials: &[{credentials}] }};\n",
+            title = title(operation),
             path = operation.path,
-            summary = summary(&operation),
             id = operation.id(),
-            status = success_status(&operation)?,
+            sdk_name = operation_keys::name(operation),
+            is_repeatable = operation_keys::flag(operation, operation_keys::REPEATABLE),
+            absent_is_done = operation_keys::flag(operation, operation_keys::ABSENT_IS_DONE),
+            status = success_status(operation)?,
             deprecated = operation.node.get("deprecated") == Some(&Value::Bool(true)),
             credentials = credentials
                 .iter()
@@ -49,17 +61,24 @@ pub fn table(document: &Value) -> Result<String, Finding> {
     ))
 }
 
-fn summary(operation: &OperationAt<'_>) -> String {
+/// The name of the constant for the operation that this method sends.
+pub(crate) fn constant(rust_name: &str) -> String {
+    rust_name.to_uppercase()
+}
+
+/// Method, path and summary of an operation, in one line.
+pub(crate) fn title(operation: &OperationAt<'_>) -> String {
     let summary = operation
         .node
         .get("summary")
         .and_then(Value::as_str)
         .and_then(|summary| summary.lines().next())
         .unwrap_or_default();
+    let address = format!("`{} {}`", operation.method.to_uppercase(), operation.path);
     if summary.is_empty() {
-        String::new()
+        address
     } else {
-        format!(": {summary}")
+        format!("{address}: {summary}")
     }
 }
 

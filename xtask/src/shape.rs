@@ -226,6 +226,13 @@ impl Kind {
         })
     }
 
+    /// Whether `key` is one of the fixed members.
+    #[must_use]
+    pub fn has(self, key: &str) -> bool {
+        let members = self.members().unwrap_or_default();
+        members.iter().any(|(name, _)| *name == key)
+    }
+
     /// What the member `key` of a node of this kind is.
     #[must_use]
     pub fn child(self, key: &str) -> Kind {

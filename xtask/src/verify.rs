@@ -124,13 +124,7 @@ fn is_called(field: &syn::Field, name: &str) -> bool {
 fn holds_secret(of: &syn::Type) -> bool {
     match of {
         syn::Type::Path(path) => {
-            let name: Vec<String> = path
-                .path
-                .segments
-                .iter()
-                .map(|segment| segment.ident.to_string())
-                .collect();
-            name.join("::") == SECRET_TYPE.trim_start_matches("::")
+            is_secret_type(&path.path)
                 || path
                     .path
                     .segments
@@ -149,6 +143,16 @@ fn holds_secret(of: &syn::Type) -> bool {
         syn::Type::Tuple(tuple) => tuple.elems.iter().any(holds_secret),
         _ => false,
     }
+}
+
+/// Whether a path names the secret type itself.
+pub(crate) fn is_secret_type(path: &syn::Path) -> bool {
+    let names: Vec<String> = path
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string())
+        .collect();
+    names.join("::") == SECRET_TYPE.trim_start_matches("::")
 }
 
 /// Crates that generated code may bring in, and that the users of the client shall not have to compile.

@@ -10,6 +10,7 @@
 
 use serde_json::{Value, json};
 use xtask::check::{ROWS, check, undescribed};
+use xtask::operation_keys::{missing_tokens, unstated};
 
 /// A document in which nothing is wrong.
 fn good() -> Value {
@@ -128,6 +129,38 @@ fn defects() -> Vec<(&'static str, Vec<(String, Value)>)> {
         (
             "operation-name-collision",
             vec![(operation("/operationId"), json!("exec"))],
+        ),
+        (
+            "operation-name-collision",
+            vec![(operation("/operationId"), json!("all"))],
+        ),
+        (
+            "operation-name-collision",
+            vec![
+                (operation("/operationId"), json!("make-1")),
+                (
+                    "/paths/~1b".to_owned(),
+                    json!({"get": {"operationId": "make1", "responses": {"200": {"description": "OK"}}}}),
+                ),
+            ],
+        ),
+        (
+            "argument-name-collision",
+            vec![parameter(
+                json!({"name": "Page", "in": "header", "schema": {"type": "string"}}),
+            )],
+        ),
+        (
+            "argument-name-collision",
+            vec![parameter(
+                json!({"name": "body", "in": "query", "schema": {"type": "string"}}),
+            )],
+        ),
+        (
+            "argument-name-collision",
+            vec![parameter(
+                json!({"name": "headerMap", "in": "query", "schema": {"type": "string"}}),
+            )],
         ),
         (
             "schema-name",
@@ -387,6 +420,55 @@ fn defects() -> Vec<(&'static str, Vec<(String, Value)>)> {
         ),
         ("extension", vec![(schema("/Key/x-rust-type"), json!({}))]),
         ("extension", vec![(operation("/x-more"), json!(1))]),
+        ("extension", vec![(operation("/x-repeatible"), json!(true))]),
+        ("extension", vec![(operation("/repeatable"), json!(true))]),
+        (
+            "extension",
+            vec![("/paths/~1keys~1{id}/x-repeatable".to_owned(), json!(true))],
+        ),
+        (
+            "sdk-name",
+            vec![(operation("/x-sdk-name"), json!("MakeKey"))],
+        ),
+        ("sdk-name", vec![(operation("/x-sdk-name"), json!("move"))]),
+        (
+            "sdk-name",
+            vec![(operation("/x-sdk-name"), json!(["make"]))],
+        ),
+        (
+            "sdk-name",
+            vec![
+                (operation("/x-sdk-name"), json!("get_key")),
+                (
+                    "/paths/~1b".to_owned(),
+                    json!({"get": {"operationId": "get-key", "responses": {"200": {"description": "OK"}}}}),
+                ),
+            ],
+        ),
+        (
+            "operation-flag",
+            vec![(operation("/x-repeatable"), json!("true"))],
+        ),
+        (
+            "operation-flag",
+            vec![(operation("/x-absent-is-done"), json!(1))],
+        ),
+        (
+            "absent-is-done",
+            vec![(operation("/x-absent-is-done"), json!(true))],
+        ),
+        (
+            "issued-token",
+            vec![(operation("/x-issued-token"), json!("token"))],
+        ),
+        (
+            "issued-token",
+            vec![(operation("/x-issued-token"), json!([]))],
+        ),
+        (
+            "issued-token",
+            vec![(operation("/x-issued-token"), json!(["token", 1]))],
+        ),
     ]
 }
 
@@ -428,6 +510,83 @@ fn every_row_has_a_defect() {
             row.name
         );
     }
+}
+
+#[test]
+fn the_keys_of_an_operation_pass_with_values_that_fit() {
+    let mut document = good();
+    for (key, value) in [
+        ("x-sdk-name", json!("cut_key")),
+        ("x-repeatable", json!(true)),
+        ("x-absent-is-done", json!(true)),
+        ("x-issued-token", json!(["token"])),
+    ] {
+        set(&mut document, &format!("{OPERATION}/{key}"), value);
+    }
+    assert_eq!(check(&document), []);
+}
+
+#[test]
+fn an_issued_token_is_found_through_references_lists_and_choices() {
+    let mut document = good();
+    for (name, schema) in [
+        (
+            "Ring",
+            json!({"type": "object", "properties": {"data": {"$ref": "#/components/schemas/RingData"}}}),
+        ),
+        (
+            "RingData",
+            json!({"oneOf": [
+                {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
+                {"allOf": [{"$ref": "#/components/schemas/Key"}]}
+            ]}),
+        ),
+    ] {
+        set(
+            &mut document,
+            &format!("/components/schemas/{name}"),
+            schema,
+        );
+    }
+    set(
+        &mut document,
+        &format!("{OPERATION}/responses/200/content/application~1json/schema/$ref"),
+        json!("#/components/schemas/Ring"),
+    );
+    let token = format!("{OPERATION}/x-issued-token");
+    for (members, found) in [
+        (json!(["data", "token"]), true),
+        (json!(["data", "id"]), false),
+        (json!(["data"]), false),
+        (json!(["token"]), false),
+    ] {
+        set(&mut document, &token, members.clone());
+        assert_eq!(check(&document), []);
+        let findings = missing_tokens(&document);
+        assert_eq!(findings.is_empty(), found, "{members}: {findings:#?}");
+        for finding in findings {
+            assert_eq!(finding.pointer, token);
+            assert!(finding.remedy.contains("`[data, token]`"), "{finding:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_operation_that_does_not_say_whether_it_is_repeatable_is_named() {
+    let mut document = good();
+    let findings = unstated(&document);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0].pointer, OPERATION);
+    assert!(
+        findings[0].remedy.contains("`x-repeatable: true`"),
+        "{findings:#?}"
+    );
+    set(
+        &mut document,
+        &format!("{OPERATION}/x-repeatable"),
+        json!(false),
+    );
+    assert_eq!(unstated(&document), []);
 }
 
 #[test]

@@ -356,6 +356,18 @@ fn every_known_drift_generates() {
                     "#/components/schemas/PostAuthBackendResponse200Data"
                 );
             }
+            "data of anything" => {
+                let skipped = made.overlay.skipped.join("\n");
+                let expected = format!(
+                    "{MINT}/x-issued-token: [missing-token] no success has the secret `data.token`"
+                );
+                assert!(skipped.contains(&expected), "{skipped}");
+                let mint = made
+                    .client
+                    .split("pub const ")
+                    .find(|entry| entry.starts_with("POST_AUTH_CUSTOMERS_STOREFRONT:"));
+                assert!(mint.unwrap().contains("issued_token: None"), "{name}");
+            }
             "no security at all" => {
                 assert_eq!(
                     credentials(&made, "delete_auth_backend"),

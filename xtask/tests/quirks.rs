@@ -59,7 +59,7 @@ fn story(name: &str) -> String {
     )
 }
 
-/// The types with their fields, the methods without their bodies, and the table of operations.
+/// The types with their fields, the methods without their bodies, the table of operations, and the fields of calls.
 fn surface(client: &str) -> String {
     let mut file = syn::parse_file(client).unwrap();
     let mut items = Vec::new();
@@ -89,6 +89,11 @@ fn surface(client: &str) -> String {
                 }
             }
             syn::Item::Mod(module) if module.ident == "operations" => {
+                items.push(syn::Item::Mod(module));
+            }
+            syn::Item::Mod(mut module) if module.ident == "calls" => {
+                let inside = &mut module.content.as_mut().unwrap().1;
+                inside.retain(|item| matches!(item, syn::Item::Struct(_)));
                 items.push(syn::Item::Mod(module));
             }
             _ => {}
