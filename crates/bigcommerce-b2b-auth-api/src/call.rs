@@ -1,4 +1,5 @@
 //! One call of an operation as a value. A loop around it can send it again, with the retry policy of its own operation.
+//! The values themselves ([`crate::calls`]) are generated beside the client.
 
 use std::{fmt, future::Future};
 
@@ -8,7 +9,19 @@ use crate::{Client, Operation, SecretString};
 
 /// One call of an operation: what it sends, and how one attempt is sent by the generated client.
 ///
-/// A value is sent as often as its caller likes: an attempt only borrows it.
+/// [`calls`](crate::calls) has one type for each operation. A value is sent as often as its caller likes: an attempt only
+/// borrows it.
+///
+/// ```
+/// # use bigcommerce_b2b_auth_api::{Call, Client, Error, ResponseValue, calls};
+/// async fn send_twice<C: Call>(call: &C, client: &Client) -> Result<ResponseValue<C::Response>, Error<()>> {
+///     match call.send(client).await {
+///         Err(_) if C::OPERATION.is_repeatable => call.send(client).await,
+///         result => result,
+///     }
+/// }
+/// # let _ = send_twice::<calls::GetBackendTokens>;
+/// ```
 pub trait Call: fmt::Debug + Send + Sync {
     /// The operation that is called.
     const OPERATION: &'static Operation;

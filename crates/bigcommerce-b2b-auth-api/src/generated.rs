@@ -625,60 +625,84 @@ pub mod operations {
     pub const POST_AUTH_BACKEND: Operation = Operation {
         id: "post-auth-backend",
         rust_name: "post_auth_backend",
+        name: "create_server_token",
         method: "POST",
         path: "/auth/backend",
         success_status: 200,
         deprecated: true,
+        is_repeatable: false,
+        absent_is_done: false,
+        issued_token: Some(&["data", "token"]),
         credentials: &[&[]],
     };
     /// `DELETE /auth/backend`: Delete a legacy server-to-server token
     pub const DELETE_AUTH_BACKEND: Operation = Operation {
         id: "delete-auth-backend",
         rust_name: "delete_auth_backend",
+        name: "delete_server_token",
         method: "DELETE",
         path: "/auth/backend",
         success_status: 200,
         deprecated: true,
+        is_repeatable: true,
+        absent_is_done: true,
+        issued_token: None,
         credentials: &[&["authToken"]],
     };
     /// `POST /auth/customers`: Log a customer in with e-mail address and password
     pub const POST_AUTH_CUSTOMER: Operation = Operation {
         id: "post-auth-customer",
         rust_name: "post_auth_customer",
+        name: "log_in_storefront_user",
         method: "POST",
         path: "/auth/customers",
         success_status: 200,
         deprecated: false,
+        is_repeatable: true,
+        absent_is_done: false,
+        issued_token: Some(&["data", "token"]),
         credentials: &[&["X-Auth-Token", "X-Store-Hash"], &[]],
     };
     /// `POST /auth/customers/storefront`: Mint a storefront token for a customer by id
     pub const POST_AUTH_CUSTOMERS_STOREFRONT: Operation = Operation {
         id: "post-auth-customers-storefront",
         rust_name: "post_auth_customers_storefront",
+        name: "mint_storefront_token",
         method: "POST",
         path: "/auth/customers/storefront",
         success_status: 200,
         deprecated: false,
+        is_repeatable: true,
+        absent_is_done: false,
+        issued_token: Some(&["data", "token"]),
         credentials: &[&["X-Auth-Token", "X-Store-Hash"]],
     };
     /// `GET /auth/storefront`: Exchange the JWT of a signed-in session for a storefront token
     pub const GET_AUTH_STOREFRONT: Operation = Operation {
         id: "get-auth-storefront",
         rust_name: "get_auth_storefront",
+        name: "exchange_session_jwt",
         method: "GET",
         path: "/auth/storefront",
         success_status: 200,
         deprecated: false,
+        is_repeatable: true,
+        absent_is_done: false,
+        issued_token: Some(&["data", "token"]),
         credentials: &[&["X-Store-Hash"]],
     };
     /// `GET /backend/tokens`: List the legacy server-to-server tokens of a store, a page at a time
     pub const GET_BACKEND_TOKENS: Operation = Operation {
         id: "get-backend-tokens",
         rust_name: "get_backend_tokens",
+        name: "list_server_tokens",
         method: "GET",
         path: "/backend/tokens",
         success_status: 200,
         deprecated: true,
+        is_repeatable: true,
+        absent_is_done: false,
+        issued_token: None,
         credentials: &[&["authToken"]],
     };
     /// Every operation, in the order of the document.
@@ -690,4 +714,190 @@ pub mod operations {
         GET_AUTH_STOREFRONT,
         GET_BACKEND_TOKENS,
     ];
+}
+/// One value for each operation: what a call sends, and how one attempt is sent.
+pub mod calls {
+    /// `POST /auth/backend`: Create a legacy server-to-server token
+    #[derive(Clone, Debug)]
+    pub struct PostAuthBackend {
+        pub body: super::types::PostAuthBackendRequest,
+    }
+    impl crate::Call for PostAuthBackend {
+        const OPERATION: &'static crate::Operation = &super::operations::POST_AUTH_BACKEND;
+        type Response = super::types::PostAuthBackendResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.post_auth_backend(&self.body).await
+        }
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.body, visit);
+        }
+    }
+    /// `DELETE /auth/backend`: Delete a legacy server-to-server token
+    #[derive(Clone, Debug)]
+    pub struct DeleteAuthBackend {
+        pub body: super::types::DeleteAuthBackendRequest,
+    }
+    impl crate::Call for DeleteAuthBackend {
+        const OPERATION: &'static crate::Operation = &super::operations::DELETE_AUTH_BACKEND;
+        type Response = super::types::DeleteAuthBackendResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.delete_auth_backend(&self.body).await
+        }
+        fn visit_secrets(
+            &self,
+            _: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {}
+    }
+    /// `POST /auth/customers`: Log a customer in with e-mail address and password
+    #[derive(Clone, Debug)]
+    pub struct PostAuthCustomer {
+        pub body: super::types::PostAuthCustomerRequest,
+    }
+    impl crate::Call for PostAuthCustomer {
+        const OPERATION: &'static crate::Operation = &super::operations::POST_AUTH_CUSTOMER;
+        type Response = super::types::PostAuthCustomerResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.post_auth_customer(&self.body).await
+        }
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.body, visit);
+        }
+    }
+    /// `POST /auth/customers/storefront`: Mint a storefront token for a customer by id
+    #[derive(Clone, Debug)]
+    pub struct PostAuthCustomersStorefront {
+        pub body: super::types::PostAuthCustomersStorefrontRequest,
+    }
+    impl crate::Call for PostAuthCustomersStorefront {
+        const OPERATION: &'static crate::Operation = &super::operations::POST_AUTH_CUSTOMERS_STOREFRONT;
+        type Response = super::types::PostAuthCustomersStorefrontResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.post_auth_customers_storefront(&self.body).await
+        }
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.body, visit);
+        }
+    }
+    /// `GET /auth/storefront`: Exchange the JWT of a signed-in session for a storefront token
+    #[derive(Clone, Debug)]
+    pub struct GetAuthStorefront {
+        /// The storefront channel to bind the token to. Leave it out in a store with a single storefront, where it gives unpredictable results.
+        pub channel_id: ::std::option::Option<i64>,
+        /// The session JWT, valid for 15 minutes from its issue.
+        pub jwt_token: ::bigcommerce_b2b_auth_api::SecretString,
+    }
+    impl crate::Call for GetAuthStorefront {
+        const OPERATION: &'static crate::Operation = &super::operations::GET_AUTH_STOREFRONT;
+        type Response = super::types::GetAuthStorefrontResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.get_auth_storefront(self.channel_id, &self.jwt_token).await
+        }
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.jwt_token, visit);
+        }
+    }
+    /// `GET /backend/tokens`: List the legacy server-to-server tokens of a store, a page at a time
+    #[derive(Clone, Debug)]
+    pub struct GetBackendTokens {
+        /// How many tokens to answer at most, 1 to 250; the service takes 10 where it is left out.
+        pub limit: ::std::option::Option<i64>,
+        /// How many tokens to skip; the service takes 0 where it is left out.
+        pub offset: ::std::option::Option<i64>,
+    }
+    impl crate::Call for GetBackendTokens {
+        const OPERATION: &'static crate::Operation = &super::operations::GET_BACKEND_TOKENS;
+        type Response = super::types::GetBackendTokensResponse200;
+        async fn send(
+            &self,
+            api: &super::Client,
+        ) -> ::std::result::Result<
+            super::ResponseValue<Self::Response>,
+            super::Error<()>,
+        > {
+            api.get_backend_tokens(self.limit, self.offset).await
+        }
+        fn visit_secrets(
+            &self,
+            _: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {}
+    }
+    impl crate::secret::VisitSecrets for super::types::PostAuthBackendRequest {
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.password, visit);
+        }
+    }
+    impl crate::secret::VisitSecrets for super::types::PostAuthCustomerRequest {
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.password, visit);
+        }
+    }
+    impl crate::secret::VisitSecrets
+    for super::types::PostAuthCustomersStorefrontRequest {
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(
+                &self.customer_access_token,
+                visit,
+            );
+        }
+    }
+    impl crate::secret::VisitSecrets
+    for super::types::PostAuthCustomersStorefrontRequestCustomerAccessToken {
+        fn visit_secrets(
+            &self,
+            visit: &mut dyn ::std::ops::FnMut(&::bigcommerce_b2b_auth_api::SecretString),
+        ) {
+            crate::secret::VisitSecrets::visit_secrets(&self.value, visit);
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The low-level client of the BigCommerce B2B Edition Authentication API.
 //!
-//! [`Client`], [`types`] and [`operations`] are generated from the vendor's OpenAPI document with this project's
+//! [`Client`], [`types`], [`operations`] and [`calls`] are generated from the vendor's OpenAPI document with this project's
 //! corrections. Written by hand are only the [`BaseUrl`] that requests go to, the [`Transport`] through which they leave, the
-//! trait [`Call`], and the [`SecretString`] that passwords and tokens are.
+//! trait [`Call`] of the values in [`calls`], and the [`SecretString`] that passwords and tokens are.
 //!
 //! **Most people want the crate `bigcommerce-b2b-auth`**, which is built on this one and adds what a service in use
 //! needs. This crate is for those who need the bare calls, or a transport of their own.
@@ -62,7 +62,7 @@ mod transport;
 
 pub use base_url::BaseUrl;
 pub use call::Call;
-pub use generated::{Client, operations, types};
+pub use generated::{Client, calls, operations, types};
 pub use operation::Operation;
 pub use progenitor_client::{ByteStream, Error, ResponseValue};
 pub use secret::SecretString;

@@ -1,4 +1,4 @@
-//! What the document says of an operation beyond its types: the transport chooses by it.
+//! What document and overlay say of an operation beyond its types: transports and retries choose by it.
 //! The table itself ([`crate::operations`]) is generated beside the client.
 
 /// One operation of the document.
@@ -9,6 +9,8 @@ pub struct Operation {
     pub id: &'static str,
     /// The method of [`Client`](crate::Client) that sends it, such as `post_auth_backend`.
     pub rust_name: &'static str,
+    /// The SDK's name for it, such as `mint_storefront_token`; the id in snake case if the overlay gives no name.
+    pub name: &'static str,
     /// The HTTP method in capitals.
     pub method: &'static str,
     /// The path below the base URL, with a leading slash.
@@ -18,6 +20,14 @@ pub struct Operation {
     pub success_status: u16,
     /// Whether the document marks the operation as deprecated.
     pub deprecated: bool,
+    /// Whether a repetition of a request that may have been applied does no harm.
+    pub is_repeatable: bool,
+    /// Whether the service's own "not found" after an attempt that may have been applied means that the operation is done, as
+    /// for a deletion.
+    pub absent_is_done: bool,
+    /// Where a success returns the token that the operation issues, as member names from the root. A list on the way stands for
+    /// its first element. `None` for an operation that issues no token.
+    pub issued_token: Option<&'static [&'static str]>,
     /// Alternative sets of credential headers, best first. An empty set means that the operation can go without.
     pub credentials: &'static [&'static [&'static str]],
 }
