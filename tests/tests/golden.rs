@@ -26,7 +26,7 @@ use bigcommerce_b2b_auth::{
     Fingerprint, Lease, LeaseOwner, MemoryTokenStore, Put, RetryPolicy, Secret, SecretFuture,
     SecretProvider, Snapshot, SnapshotKey, StoreAccess, StoreError, StoreFuture, StoreHash,
     StoreKey, StoredToken, TokenLayer, TokenRequest, TokenStore,
-    watch::{
+    telemetry::{
         AttemptEvent, BackendEvent, CallEvent, Observer, PermitWaitEvent, RetryEvent,
         SnapshotEvent, TokenEvictionEvent, TokenFetchEvent,
     },
