@@ -14,21 +14,20 @@ use crate::{
 
 /// A request of a shopper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// When, in milliseconds since the first midnight.
-    pub at_ms: u32,
+    pub(crate) at_ms: u32,
     /// Whose it is; customers are numbered from 1.
-    pub customer: u32,
+    pub(crate) customer: u32,
 }
 
 /// All requests of a simulation, in the order of time.
 #[derive(Debug)]
-pub struct Trace(Vec<u64>);
+pub(crate) struct Trace(Vec<u64>);
 
 impl Trace {
     /// The requests of a scenario.
-    #[must_use]
-    pub fn of(scenario: &Scenario) -> Self {
+    pub(crate) fn of(scenario: &Scenario) -> Self {
         let mut packed = Vec::new();
         let end_ms = scenario.all_days() * DAY_MS;
         for customer in 1..=scenario.customers {
@@ -53,19 +52,12 @@ impl Trace {
     }
 
     /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = Arrival> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arrival> + '_ {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "it is taken apart as it was put together: two numbers of 32 bits"
@@ -78,8 +70,7 @@ impl Trace {
 }
 
 /// How many times the mean as many visits begin at this time of the day.
-#[must_use]
-pub fn density(scenario: &Scenario, time_ms: u32) -> f64 {
+fn density(scenario: &Scenario, time_ms: u32) -> f64 {
     let since_trough = f64::from(time_ms) - f64::from(scenario.trough_at.ms());
     1.0 - (scenario.peak_over_mean - 1.0) * (TAU * since_trough / f64::from(DAY_MS)).cos()
 }

@@ -13,7 +13,6 @@ use serde::Serialize;
 use self::{managed::Managed, moka::Moka, naive::Naive};
 use crate::{
     Error,
-    figures::SdkCounts,
     world::{Nature, World},
 };
 
@@ -176,10 +175,10 @@ impl Process {
         }
     }
 
-    /// What the SDK has counted since the first process began.
-    pub(crate) fn sdk_counts(&self) -> Option<SdkCounts> {
+    /// How many live tokens the SDK has evicted since the first process began.
+    pub(crate) fn evicted_live(&self) -> Option<u64> {
         match self {
-            Self::Managed(managed) => Some(managed.counts()),
+            Self::Managed(managed) => Some(managed.evicted_live()),
             Self::Moka(_) | Self::Naive(_) => None,
         }
     }

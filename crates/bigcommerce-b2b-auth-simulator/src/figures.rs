@@ -63,20 +63,11 @@ pub(crate) struct Book {
     pages: Mutex<Pages>,
 }
 
-/// What the customer of a failed request had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Had {
-    LiveToken,
-    /// One in the last seconds of its life, which nobody should serve any more.
-    TokenAtItsEnd,
-    NoToken,
-}
-
 /// How a request that had to wait ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
     Served,
-    Failed { kind: String, had: Had },
+    Failed { kind: String, had_live_token: bool },
 }
 
 impl Book {
@@ -123,19 +114,22 @@ impl Book {
         };
         match ending {
             Ending::Served => day.waits_ms.push(now_ms.saturating_sub(came_at_ms)),
-            Ending::Failed { kind, had } => {
+            Ending::Failed {
+                kind,
+                had_live_token,
+            } => {
                 let in_outage = self.outage.is_some_and(|(begin, end)| {
                     (begin..=end.saturating_add(OUTAGE_TAIL_MS)).contains(&now_ms)
                 });
                 let failed = &mut day.failed;
-                *match (in_outage, had) {
-                    (true, Had::LiveToken) => &mut failed.in_outage_with_live_token,
-                    (true, Had::TokenAtItsEnd) => &mut failed.in_outage_with_token_at_its_end,
-                    (true, Had::NoToken) => &mut failed.in_outage_without_token,
-                    (false, Had::LiveToken) => &mut failed.else_with_live_token,
-                    (false, Had::TokenAtItsEnd) => &mut failed.else_with_token_at_its_end,
-                    (false, Had::NoToken) => &mut failed.else_without_token,
-                } += 1;
+                if in_outage {
+                    failed.in_outage += 1;
+                } else {
+                    failed.at_other_times += 1;
+                }
+                if had_live_token {
+                    failed.with_live_token += 1;
+                }
                 *day.kinds.entry(kind).or_default() += 1;
             }
         }
@@ -173,7 +167,7 @@ impl Book {
     }
 
     /// The figures of the measured days.
-    pub(crate) fn figures(&self, contender: Contender, deploy: Deploy, sdk: &[SdkCounts]) -> Run {
+    pub(crate) fn figures(&self, contender: Contender, deploy: Deploy, evicted: &[u64]) -> Run {
         let pages = locked(&self.pages);
         let by_day = pages.minutes.chunks(MINUTES_IN_A_DAY);
         let days = by_day
@@ -181,11 +175,11 @@ impl Book {
             .enumerate()
             .skip(1)
             .map(|(number, (minutes, notes))| {
-                let counts = match (sdk.get(number - 1), sdk.get(number)) {
-                    (Some(before), Some(after)) => Some(after.since(before)),
+                let evicted_live = match (evicted.get(number - 1), evicted.get(number)) {
+                    (Some(before), Some(after)) => Some(after.saturating_sub(*before)),
                     _ => None,
                 };
-                Day::new(number, minutes, notes, counts)
+                Day::new(number, minutes, notes, evicted_live)
             })
             .collect();
         let measured = pages.minutes.get(MINUTES_IN_A_DAY..).unwrap_or_default();
@@ -246,9 +240,7 @@ impl Run {
     /// Relates the mints to those of the ideal.
     pub(crate) fn compare(&mut self, ideal: &Self) {
         for (day, ideal) in self.days.iter_mut().zip(&ideal.days) {
-            let ratio = |own: u64, ideal: u64| (ideal > 0).then(|| rounded(own, ideal, 10_000.0));
-            day.mints_over_ideal = ratio(day.mints, ideal.mints);
-            day.tokens_over_ideal = ratio(day.tokens, ideal.tokens);
+            day.mints_over_ideal = (ideal.mints > 0).then(|| ratio(day.mints, ideal.mints));
         }
     }
 }
@@ -264,9 +256,7 @@ pub struct Day {
     pub hits: u64,
     /// Those that waited and got a token.
     pub waited: u64,
-    /// How long the middle one of them waited, in milliseconds.
-    pub wait_p50_ms: u32,
-    /// How long all but a hundredth of them waited at most.
+    /// How long all but a hundredth of them waited at most, in milliseconds.
     pub wait_p99_ms: u32,
     /// How long the last of them waited.
     pub wait_most_ms: u32,
@@ -284,13 +274,9 @@ pub struct Day {
     pub tokens: u64,
     /// `mints`, divided by the ideal's.
     pub mints_over_ideal: Option<f64>,
-    /// `tokens`, divided by the ideal's.
-    pub tokens_over_ideal: Option<f64>,
     /// The most requests in a minute of the clock that reached the service and were not refused: what was spent of the
     /// store's budget, or would have been, since a service that is out answers more than it grants.
     pub budget_most_per_minute: u32,
-    /// How many that were in a minute, on average.
-    pub budget_mean_per_minute: f64,
     /// What others spent of it, or tried to.
     pub foreign: u64,
     /// What others spend of it in a minute, as the SDK sees it: the mean of looks every five minutes. Beside `foreign` it
@@ -298,91 +284,31 @@ pub struct Day {
     pub others_seen_per_minute: Option<f64>,
     /// The most entries that the cache had at any look, every five minutes.
     pub entries_most: u32,
-    /// What the SDK counted, where it is the SDK's cache.
-    pub sdk: Option<SdkCounts>,
+    /// Tokens that were evicted although they were still valid, because the SDK's cache was full.
+    pub evicted_live: Option<u64>,
 }
 
-/// Requests that failed, by when and whose.
+/// Requests that failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Failed {
-    /// Within the outage or the minute after it, of a customer with a token that was not over.
-    pub in_outage_with_live_token: u64,
-    /// Within the outage or the minute after it, of a customer with a token in its last 30 seconds, which is not served.
-    pub in_outage_with_token_at_its_end: u64,
-    /// Within the outage or the minute after it, of a customer without.
-    pub in_outage_without_token: u64,
-    /// At any other time, of a customer with a token that was not over.
-    pub else_with_live_token: u64,
-    /// At any other time, of a customer with a token in its last 30 seconds, which is not served.
-    pub else_with_token_at_its_end: u64,
-    /// At any other time, of a customer without.
-    pub else_without_token: u64,
+    /// Within the outage or the minute after it.
+    pub in_outage: u64,
+    /// At any other time.
+    pub at_other_times: u64,
+    /// Those of both whose customer had a token with more than 30 seconds to live.
+    pub with_live_token: u64,
 }
 
 impl Failed {
     /// All of them.
     #[must_use]
     pub fn all(&self) -> u64 {
-        self.in_outage_with_live_token
-            + self.in_outage_with_token_at_its_end
-            + self.in_outage_without_token
-            + self.else_with_live_token
-            + self.else_with_token_at_its_end
-            + self.else_without_token
-    }
-}
-
-/// What the SDK's own metrics say of a day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct SdkCounts {
-    /// Fetches because there was no token.
-    pub fetches_cold: u64,
-    /// Fetches in the background, ahead of time.
-    pub fetches_soft: u64,
-    /// Fetches close to the end of a token.
-    pub fetches_blocking: u64,
-    /// Fetches that ended without a token.
-    pub fetches_failed: u64,
-    /// Renewals that were put off.
-    pub renewals_put_off: u64,
-    /// Mints that had to wait for the budget.
-    pub budget_waits: u64,
-    /// Accesses that were told a remembered failure.
-    pub remembered_failures: u64,
-    /// Accesses that were served a token because its renewal failed.
-    pub served_around: u64,
-    /// Tokens that had to go although they were still valid, because the cache was full.
-    pub evicted_live: u64,
-}
-
-impl SdkCounts {
-    fn with(&self, other: &Self, of_each: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            fetches_cold: of_each(self.fetches_cold, other.fetches_cold),
-            fetches_soft: of_each(self.fetches_soft, other.fetches_soft),
-            fetches_blocking: of_each(self.fetches_blocking, other.fetches_blocking),
-            fetches_failed: of_each(self.fetches_failed, other.fetches_failed),
-            renewals_put_off: of_each(self.renewals_put_off, other.renewals_put_off),
-            budget_waits: of_each(self.budget_waits, other.budget_waits),
-            remembered_failures: of_each(self.remembered_failures, other.remembered_failures),
-            served_around: of_each(self.served_around, other.served_around),
-            evicted_live: of_each(self.evicted_live, other.evicted_live),
-        }
-    }
-
-    /// These and others.
-    pub(crate) fn and(&self, other: &Self) -> Self {
-        self.with(other, u64::saturating_add)
-    }
-
-    /// What came to it since.
-    fn since(&self, before: &Self) -> Self {
-        self.with(before, u64::saturating_sub)
+        self.in_outage + self.at_other_times
     }
 }
 
 impl Day {
-    fn new(number: usize, minutes: &[Minute], notes: &DayNotes, sdk: Option<SdkCounts>) -> Self {
+    fn new(number: usize, minutes: &[Minute], notes: &DayNotes, evicted_live: Option<u64>) -> Self {
         let sum = |of: fn(&Minute) -> u32| minutes.iter().map(|minute| u64::from(of(minute))).sum();
         let spent = |minute: &Minute| minute.spent;
         let mut waits = notes.waits_ms.clone();
@@ -392,7 +318,6 @@ impl Day {
             requests: sum(|minute| minute.requests),
             hits: sum(|minute| minute.hits),
             waited: sum(|minute| minute.waited),
-            wait_p50_ms: quantile(&waits, 50),
             wait_p99_ms: quantile(&waits, 99),
             wait_most_ms: quantile(&waits, 100),
             failed: notes.failed,
@@ -402,9 +327,7 @@ impl Day {
             throttled: sum(|minute| minute.throttled),
             tokens: sum(|minute| minute.tokens),
             mints_over_ideal: None,
-            tokens_over_ideal: None,
             budget_most_per_minute: minutes.iter().map(spent).max().unwrap_or_default(),
-            budget_mean_per_minute: rounded(sum(spent), minutes.len().max(1) as u64, 100.0),
             foreign: sum(|minute| minute.foreign),
             others_seen_per_minute: mean(minutes.iter().filter_map(|minute| minute.others_seen)),
             entries_most: minutes
@@ -412,7 +335,7 @@ impl Day {
                 .filter_map(|minute| minute.entries)
                 .max()
                 .unwrap_or_default(),
-            sdk,
+            evicted_live,
         }
     }
 }
@@ -423,14 +346,14 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| (sum / f64::from(count) * 100.0).round() / 100.0)
 }
 
-/// A ratio, rounded to so many parts of one.
-fn rounded(one: u64, other: u64, parts: f64) -> f64 {
+/// A ratio, rounded to four decimal places.
+fn ratio(one: u64, other: u64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
         reason = "no count here comes near to what a float holds exactly"
     )]
     let ratio = one as f64 / other as f64;
-    (ratio * parts).round() / parts
+    (ratio * 10_000.0).round() / 10_000.0
 }
 
 /// What so many hundredths of the sorted values do not exceed; 0 of none.
@@ -451,12 +374,8 @@ pub struct Curves {
     pub failed: Vec<u32>,
     /// Requests to the service for a token.
     pub mints: Vec<u32>,
-    /// Those that failed.
-    pub mints_failed: Vec<u32>,
     /// Those that were refused with 429.
     pub throttled: Vec<u32>,
-    /// What others spent, or tried to.
-    pub foreign: Vec<u32>,
     /// Entries of the cache at the beginning of the five minutes.
     pub entries: Vec<u32>,
 }
@@ -472,9 +391,7 @@ impl Curves {
             waited: sums(|minute| minute.waited),
             failed: sums(|minute| minute.failed),
             mints: sums(|minute| minute.mints),
-            mints_failed: sums(|minute| minute.mints_failed),
             throttled: sums(|minute| minute.throttled),
-            foreign: sums(|minute| minute.foreign),
             entries: sums(|minute| minute.entries.unwrap_or_default()),
         }
     }

@@ -20,10 +20,9 @@ mod sizing;
 mod table;
 mod world;
 
-pub use arrivals::{Arrival, Trace, density};
 pub use contender::{Contender, Deploy};
 pub use error::Error;
-pub use figures::{Curves, Day, Failed, Figures, MINUTES_IN_A_POINT, Run, SdkCounts};
+pub use figures::{Curves, Day, Failed, Figures, MINUTES_IN_A_POINT, Run};
 pub use output::write;
 pub use plot::{Plot, plots};
 pub use run::simulate;

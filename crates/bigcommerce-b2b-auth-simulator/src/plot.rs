@@ -1,4 +1,4 @@
-//! The plots, as SVG on white: the day of each contender, the contenders beside each other, and what their caches hold.
+//! The plot of a day, as SVG on white: demand, mints against the limit, and requests that waited or failed.
 //!
 //! The colours are those of Okabe and Ito, which people who do not see all colours tell apart too.
 
@@ -12,9 +12,7 @@ use plotters::{
     style::{BLACK, Color as _, RGBColor, WHITE},
 };
 
-use crate::{
-    Contender, Curves, Deploy, Error, Figures, MINUTES_IN_A_POINT, Run, Scenario, scenario::DAY_MS,
-};
+use crate::{Curves, Deploy, Error, Figures, MINUTES_IN_A_POINT, Run, Scenario, scenario::DAY_MS};
 
 const WIDTH: u32 = 1200;
 const PANEL_HEIGHT: u32 = 300;
@@ -23,20 +21,7 @@ const TITLE_HEIGHT: u32 = 50;
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILION: RGBColor = RGBColor(213, 94, 0);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const SKY: RGBColor = RGBColor(86, 180, 233);
 const GREY: RGBColor = RGBColor(110, 110, 110);
-
-/// A contender has the same colour in all plots.
-fn colour_of(contender: Contender) -> RGBColor {
-    match contender {
-        Contender::Ours => BLUE,
-        Contender::Unspread => SKY,
-        Contender::Moka => GREEN,
-        Contender::Naive => VERMILION,
-        Contender::Ideal => GREY,
-    }
-}
 
 /// A plot.
 #[derive(Debug, Clone)]
@@ -47,46 +32,16 @@ pub struct Plot {
     pub svg: String,
 }
 
-/// All plots of these figures.
+/// The plot of each run.
 ///
 /// # Errors
 /// [`Error::Plot`] when one cannot be drawn.
 pub fn plots(figures: &Figures) -> Result<Vec<Plot>, Error> {
-    let mut plots = Vec::new();
-    for run in &figures.runs {
-        plots.push(day(&figures.scenario, run)?);
-    }
-    for deploy in deploys(figures) {
-        plots.push(contenders(figures, deploy)?);
-    }
-    plots.push(entries(figures)?);
-    Ok(plots)
-}
-
-/// The deploys that were run, each once.
-fn deploys(figures: &Figures) -> Vec<Deploy> {
-    let mut deploys = Vec::new();
-    for run in &figures.runs {
-        if !deploys.contains(&run.deploy) {
-            deploys.push(run.deploy);
-        }
-    }
-    deploys
-}
-
-/// A line for each contender with this deploy. The first comes last, so that it lies above the others.
-fn line_of_each(
-    figures: &Figures,
-    deploy: Deploy,
-    scale: Scale,
-    of: fn(&Curves) -> &Vec<u32>,
-) -> Vec<Line> {
-    let runs = figures.runs.iter().rev().filter(|run| run.deploy == deploy);
-    runs.map(|run| {
-        let name = run.contender.to_string();
-        Line::of(&name, colour_of(run.contender), of(&run.curves), 1.0, scale)
-    })
-    .collect()
+    figures
+        .runs
+        .iter()
+        .map(|run| day(&figures.scenario, run))
+        .collect()
 }
 
 /// The day of one contender.
@@ -99,16 +54,12 @@ fn day(scenario: &Scenario, run: &Run) -> Result<Plot, Error> {
         throttled,
         ..
     } = &run.curves;
-    let a_minute = 1.0 / minutes_in_a_point();
     let limit = f64::from(scenario.limit_per_minute);
-    let panel = |title: &str, lines: &[(&str, RGBColor, &Vec<u32>)], limit| Panel {
-        title: title.to_owned(),
-        unit: "per minute",
-        scale: Scale::Linear,
-        legend: SeriesLabelPosition::UpperLeft,
+    let panel = |title, lines: &[(&'static str, RGBColor, &Vec<u32>)], limit| Panel {
+        title,
         lines: lines
             .iter()
-            .map(|(name, colour, values)| Line::of(name, *colour, values, a_minute, Scale::Linear))
+            .map(|(name, colour, values)| Line::of(name, *colour, values))
             .collect(),
         limit,
         deploy: run.deploy,
@@ -142,119 +93,36 @@ fn day(scenario: &Scenario, run: &Run) -> Result<Plot, Error> {
     })
 }
 
-/// The contenders with one deploy, beside each other.
-fn contenders(figures: &Figures, deploy: Deploy) -> Result<Plot, Error> {
-    let panel = |title: &str, of| Panel {
-        title: title.to_owned(),
-        unit: "per 5 minutes, logarithmic",
-        scale: Scale::Logarithmic,
-        legend: SeriesLabelPosition::UpperLeft,
-        lines: line_of_each(figures, deploy, Scale::Logarithmic, of),
-        limit: None,
-        deploy,
-    };
-    let panels = [
-        panel("Requests to the service for a token", |curves: &Curves| {
-            &curves.mints
-        }),
-        panel("Refused with 429", |curves| &curves.throttled),
-        panel("Requests of shoppers that failed", |curves| &curves.failed),
-    ];
-    let title = format!("The contenders beside each other, deploy {deploy}");
-    Ok(Plot {
-        file: format!("contenders-{deploy}.svg"),
-        svg: sheet(&title, &panels, &figures.scenario)?,
-    })
-}
-
-/// What the caches hold: a panel for each deploy.
-fn entries(figures: &Figures) -> Result<Plot, Error> {
-    let panels: Vec<_> = deploys(figures)
-        .into_iter()
-        .map(|deploy| Panel {
-            title: format!("Entries of the cache, deploy {deploy}"),
-            unit: "entries",
-            scale: Scale::Linear,
-            legend: SeriesLabelPosition::LowerLeft,
-            lines: line_of_each(figures, deploy, Scale::Linear, |curves| &curves.entries),
-            limit: None,
-            deploy,
-        })
-        .collect();
-    Ok(Plot {
-        file: "entries.svg".to_owned(),
-        svg: sheet("What the caches hold", &panels, &figures.scenario)?,
-    })
-}
-
 /// One chart of a sheet.
 struct Panel {
-    title: String,
-    unit: &'static str,
-    scale: Scale,
-    legend: SeriesLabelPosition,
+    title: &'static str,
     lines: Vec<Line>,
     /// What the service grants.
     limit: Option<f64>,
     deploy: Deploy,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Linear,
-    /// By powers of ten; none at all stands at the foot.
-    Logarithmic,
-}
-
-/// Where none at all stands, as a power of ten: a little below one.
-const FOOT: f64 = -0.3;
-
-impl Scale {
-    fn place(self, value: f64) -> f64 {
-        match self {
-            Self::Linear => value,
-            Self::Logarithmic if value < 1.0 => FOOT,
-            Self::Logarithmic => value.log10(),
-        }
-    }
-
-    fn foot(self) -> f64 {
-        match self {
-            Self::Linear => 0.0,
-            Self::Logarithmic => FOOT,
-        }
-    }
-
-    /// What stands beside a place of the axis.
-    fn label(self, place: f64) -> String {
-        match self {
-            Self::Linear => plain(place),
-            Self::Logarithmic if place < 0.0 || place.fract().abs() > 1e-6 => String::new(),
-            Self::Logarithmic => plain(10_f64.powf(place)),
-        }
-    }
-}
-
 struct Line {
-    name: String,
+    name: &'static str,
     colour: RGBColor,
-    /// By the hour.
+    /// Hours, and how many per minute.
     points: Vec<(f64, f64)>,
 }
 
 impl Line {
-    fn of(name: &str, colour: RGBColor, values: &[u32], factor: f64, scale: Scale) -> Self {
-        let step = minutes_in_a_point() / 60.0;
+    fn of(name: &'static str, colour: RGBColor, values: &[u32]) -> Self {
+        let minutes = minutes_in_a_point();
+        let step = minutes / 60.0;
         let points = values
             .iter()
             .scan(0.0, |hours, value| {
                 let at = *hours;
                 *hours += step;
-                Some((at, scale.place(f64::from(*value) * factor)))
+                Some((at, f64::from(*value) / minutes))
             })
             .collect();
         Self {
-            name: name.to_owned(),
+            name,
             colour,
             points,
         }
@@ -302,16 +170,15 @@ fn draw_panel(
 ) -> Drawn {
     let hours = |ms: u32| f64::from(ms.saturating_sub(DAY_MS)) / 3_600_000.0;
     let end = f64::from(scenario.days) * 24.0;
-    let foot = panel.scale.foot();
     let most = panel.lines.iter().map(Line::most).fold(1.0, f64::max);
     let top = most.max(panel.limit.unwrap_or_default()) * 1.1;
     let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, ("sans-serif", 18))
+        .caption(panel.title, ("sans-serif", 18))
         .margin(8)
         .margin_right(30)
         .x_label_area_size(42)
         .y_label_area_size(78)
-        .build_cartesian_2d(0.0..end, foot..top)?;
+        .build_cartesian_2d(0.0..end, 0.0..top)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -319,15 +186,15 @@ fn draw_panel(
         .bold_line_style(BLACK.mix(0.12))
         .x_labels(13)
         .x_label_formatter(&|hours| clock(*hours))
-        .y_label_formatter(&|place| panel.scale.label(*place))
+        .y_label_formatter(&|value| plain(*value))
         .x_desc("time of day")
-        .y_desc(panel.unit)
+        .y_desc("per minute")
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 14))
         .draw()?;
     if let Some((begins, ends)) = scenario.outage() {
         let colour = ORANGE.mix(0.35);
-        let shade = [(hours(begins), foot), (hours(ends), top)];
+        let shade = [(hours(begins), 0.0), (hours(ends), top)];
         chart
             .draw_series([Rectangle::new(shade, colour.filled())])?
             .label("outage")
@@ -337,7 +204,7 @@ fn draw_panel(
         let at = hours(scenario.deploy());
         let style = GREY.stroke_width(2);
         chart
-            .draw_series(LineSeries::new([(at, foot), (at, top)], style))?
+            .draw_series(LineSeries::new([(at, 0.0), (at, top)], style))?
             .label("deploy")
             .legend(move |(x, y)| PathElement::new([(x + 9, y - 6), (x + 9, y + 6)], style));
     }
@@ -356,13 +223,13 @@ fn draw_panel(
                 line.points.iter().copied(),
                 colour.stroke_width(2),
             ))?
-            .label(&line.name)
+            .label(line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
     }
     // At night there is the most room.
     chart
         .configure_series_labels()
-        .position(panel.legend.clone())
+        .position(SeriesLabelPosition::UpperLeft)
         .label_font(("sans-serif", 14))
         .background_style(WHITE.mix(0.85))
         .border_style(BLACK.mix(0.3))
@@ -395,18 +262,6 @@ mod tests {
         assert_eq!(clock(16.5), "16:30");
         assert_eq!(clock(24.0), "00:00");
         assert_eq!(clock(47.99), "23:59");
-    }
-
-    #[test]
-    fn powers_of_ten_are_written_and_nothing_between_them() {
-        let scale = Scale::Logarithmic;
-        assert_eq!((scale.place(0.0), scale.place(1.0)), (scale.foot(), 0.0));
-        assert!((scale.place(1_000.0) - 3.0).abs() < 1e-9);
-        assert_eq!(scale.label(3.0), "1000");
-        assert_eq!(
-            (scale.label(0.5), scale.label(FOOT)),
-            (String::new(), String::new())
-        );
     }
 
     #[test]

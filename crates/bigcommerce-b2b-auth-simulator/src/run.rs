@@ -12,7 +12,7 @@ use crate::{
     Contender, Deploy, Error, Scenario,
     arrivals::{Arrival, Trace},
     contender::Process,
-    figures::{BETWEEN_LOOKS, Ending, Figures, Run, SdkCounts},
+    figures::{BETWEEN_LOOKS, Ending, Figures, Run},
     scenario::DAY_MS,
     world::{World, customer_id},
 };
@@ -94,8 +94,8 @@ struct Course {
     deploy: Deploy,
     /// Requests that wait.
     waiting: Arc<AtomicUsize>,
-    /// What the SDK had counted at the end of each day.
-    sdk: Vec<SdkCounts>,
+    /// How many live tokens the SDK had evicted at the end of each day.
+    evicted: Vec<u64>,
 }
 
 impl Course {
@@ -112,7 +112,7 @@ impl Course {
             contender,
             deploy,
             waiting: Arc::default(),
-            sdk: Vec::new(),
+            evicted: Vec::new(),
         })
     }
 
@@ -159,7 +159,7 @@ impl Course {
     async fn meet(&mut self, at_ms: u32, event: Event) -> Result<(), Error> {
         self.world.clock.sleep_until_ms(at_ms).await;
         match event {
-            Event::Midnight => self.sdk.extend(self.process.sdk_counts()),
+            Event::Midnight => self.evicted.extend(self.process.evicted_live()),
             Event::FaultsBegin => self.world.begin_faults(),
             Event::OutageBegins => self.world.begin_outage(),
             Event::OutageEnds => self.world.end_outage(),
@@ -201,7 +201,7 @@ impl Course {
                 Ok(()) => Ending::Served,
                 Err(kind) => Ending::Failed {
                     kind,
-                    had: record.had(customer, clock.elapsed()),
+                    had_live_token: record.has_live_token(customer, clock.elapsed()),
                 },
             };
             book.ended(at_ms, ending);
@@ -213,6 +213,6 @@ impl Course {
     fn figures(&self) -> Run {
         self.world
             .book
-            .figures(self.contender, self.deploy, &self.sdk)
+            .figures(self.contender, self.deploy, &self.evicted)
     }
 }

@@ -16,19 +16,14 @@ fn capacity_for(entries: u32) -> u32 {
 /// Advice for whoever sizes a cache, from the first run with the SDK's cache, or from the ideal.
 #[must_use]
 pub fn advice(figures: &Figures) -> String {
-    let has_counts = |run: &&crate::Run| run.days.iter().any(|day| day.sdk.is_some());
+    let is_managed = |run: &&crate::Run| run.days.iter().any(|day| day.evicted_live.is_some());
     let run = figures
         .runs
         .iter()
-        .find(has_counts)
+        .find(is_managed)
         .unwrap_or(&figures.ideal);
     let peak = run.peak_entries();
-    let evicted: u64 = run
-        .days
-        .iter()
-        .filter_map(|day| day.sdk)
-        .map(|sdk| sdk.evicted_live)
-        .sum();
+    let evicted: u64 = run.days.iter().filter_map(|day| day.evicted_live).sum();
     let capacity = figures.scenario.capacity;
     let mut text = format!(
         "Sizing, by {}: the cache held {peak} entries at most, and may hold {capacity}.\n",

@@ -9,38 +9,21 @@ type Column = (&'static str, usize, fn(&Day) -> String);
 
 const COLUMNS: &[Column] = &[
     ("requests", 9, |day| day.requests.to_string()),
-    ("hits", 9, |day| day.hits.to_string()),
     ("waited", 7, |day| day.waited.to_string()),
-    ("p50 ms", 7, |day| day.wait_p50_ms.to_string()),
     ("p99 ms", 7, |day| day.wait_p99_ms.to_string()),
-    ("max ms", 7, |day| day.wait_most_ms.to_string()),
-    ("failed", 7, |day| day.failed.all().to_string()),
-    ("out,live", 9, |day| {
-        day.failed.in_outage_with_live_token.to_string()
+    ("failed in outage", 17, |day| {
+        day.failed.in_outage.to_string()
     }),
-    ("end", 5, |day| {
-        day.failed.in_outage_with_token_at_its_end.to_string()
+    ("at other times", 15, |day| {
+        day.failed.at_other_times.to_string()
     }),
-    ("none", 6, |day| {
-        day.failed.in_outage_without_token.to_string()
+    ("with live token", 16, |day| {
+        day.failed.with_live_token.to_string()
     }),
-    ("else,live", 10, |day| {
-        day.failed.else_with_live_token.to_string()
-    }),
-    ("end", 5, |day| {
-        day.failed.else_with_token_at_its_end.to_string()
-    }),
-    ("none", 6, |day| day.failed.else_without_token.to_string()),
     ("mints", 7, |day| day.mints.to_string()),
-    ("failed", 7, |day| day.mints_failed.to_string()),
-    ("429", 7, |day| day.throttled.to_string()),
     ("/ideal", 7, |day| ratio(day.mints_over_ideal)),
-    ("tokens", 7, |day| day.tokens.to_string()),
-    ("/ideal", 7, |day| ratio(day.tokens_over_ideal)),
+    ("429", 7, |day| day.throttled.to_string()),
     ("max/min", 8, |day| day.budget_most_per_minute.to_string()),
-    ("mean/min", 9, |day| {
-        format!("{:.1}", day.budget_mean_per_minute)
-    }),
     ("entries", 8, |day| day.entries_most.to_string()),
 ];
 
@@ -70,9 +53,8 @@ pub fn table(figures: &Figures) -> String {
         }
     }
     text.push_str(
-        "\nfailed requests: out = in the outage or the minute after it, else = at any other time; live = of a customer whose \
-         token was good, end = in its last 30 seconds, none = without\nmints: requests to the service; max/min and mean/min: those that reached it and were \
-         not refused, in a minute; entries: the most at any look\n",
+        "\nwaited: got a token after a wait, with the 99th percentile of the waits; failed in outage: or in the minute after it\n\
+         mints: requests to the service; max/min: the most in a minute that were not refused; entries: the most in the cache\n",
     );
     text
 }

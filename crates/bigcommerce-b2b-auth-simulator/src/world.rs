@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use crate::{
     Error, Scenario,
     chance::{Purpose, fraction_of, seed_of, stream},
-    figures::{Book, Had},
+    figures::Book,
     scenario::{OutageKind, Window},
 };
 
@@ -177,17 +177,10 @@ impl Record {
         Self(Mutex::new(vec![Known::default(); places]))
     }
 
-    /// What this process has of this customer, by the service's clock.
-    pub(crate) fn had(&self, customer: u32, now: Duration) -> Had {
+    /// Whether this process has a token of this customer that can be served, by the service's clock.
+    pub(crate) fn has_live_token(&self, customer: u32, now: Duration) -> bool {
         let known = locked(&self.0).get(customer as usize).copied();
-        let left = known.unwrap_or_default().expires_at.saturating_sub(now);
-        if left > MARGIN {
-            Had::LiveToken
-        } else if left.is_zero() {
-            Had::NoToken
-        } else {
-            Had::TokenAtItsEnd
-        }
+        known.unwrap_or_default().expires_at.saturating_sub(now) > MARGIN
     }
 
     /// The process was replaced, and the tokens are lost with it.

@@ -9,7 +9,7 @@ use bigcommerce_b2b_auth::{
 use tempfile::TempDir;
 
 use super::{Deploy, Reason};
-use crate::{Error, figures::SdkCounts, world::World};
+use crate::{Error, world::World};
 
 /// What seals the snapshots. Nobody else is to read them, and nobody has to.
 const KEY: [u8; 32] = [7; 32];
@@ -21,8 +21,8 @@ pub(crate) struct Managed {
     patience: Duration,
     /// Where the snapshot is, if one is kept.
     folder: Option<Arc<TempDir>>,
-    /// What the processes before this one counted.
-    before: SdkCounts,
+    /// How many live tokens the processes before this one evicted.
+    evicted_before: u64,
 }
 
 impl Managed {
@@ -69,7 +69,7 @@ impl Managed {
             client,
             patience: Duration::from_secs_f64(scenario.patience_seconds),
             folder,
-            before: SdkCounts::default(),
+            evicted_before: 0,
         };
         Ok((process, report))
     }
@@ -94,24 +94,13 @@ impl Managed {
         self.client.budget().others_per_window
     }
 
-    pub(super) fn counts(&self) -> SdkCounts {
-        let metrics = self.tokens.metrics();
-        self.before.and(&SdkCounts {
-            fetches_cold: metrics.fetches_cold,
-            fetches_soft: metrics.fetches_soft,
-            fetches_blocking: metrics.fetches_blocking,
-            fetches_failed: metrics.fetches_failed,
-            renewals_put_off: metrics.renewals_put_off,
-            budget_waits: metrics.budget_waits,
-            remembered_failures: metrics.remembered_failures,
-            served_around: metrics.served_around,
-            evicted_live: metrics.evicted_live,
-        })
+    pub(super) fn evicted_live(&self) -> u64 {
+        self.evicted_before + self.tokens.metrics().evicted_live
     }
 
     /// A deploy. The one place that knows how a process hands its cache over.
     pub(super) async fn replace(&mut self, deploy: Deploy, world: &World) -> Result<(), Error> {
-        let before = self.counts();
+        let evicted_before = self.evicted_live();
         let folder = match (deploy, &self.folder) {
             (Deploy::Snapshot, Some(folder)) => {
                 self.tokens
@@ -131,7 +120,13 @@ impl Managed {
             _ => None,
         };
         let (new, report) = Self::begin(folder, world).await?;
-        let old = std::mem::replace(self, Self { before, ..new });
+        let old = std::mem::replace(
+            self,
+            Self {
+                evicted_before,
+                ..new
+            },
+        );
         match report.and_then(|report| report.written_at) {
             Some(written_at) => world.record.lost_since(world.clock.elapsed_at(written_at)),
             None => world.record.all_lost(),
