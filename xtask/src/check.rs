@@ -178,6 +178,12 @@ pub const ROWS: &[Row] = &[
         find: Find::Document(credential_parameters),
     },
     Row {
+        name: "secret-parameter",
+        becomes: "writes code that does not compile, since the secret type has no `Display`",
+        remedy: "make the header a security scheme in the overlay, or remove the operation whose path holds a secret",
+        find: Find::Parameter(secret_parameter),
+    },
+    Row {
         name: "optional-path-parameter",
         becomes: "refuses the operation",
         remedy: "state `required: true` in the overlay",
@@ -1074,6 +1080,13 @@ fn credential_parameters(document: &Value) -> Vec<Place> {
         }
     });
     places
+}
+
+fn secret_parameter(parameter: &Map<String, Value>) -> Option<String> {
+    let place = text(parameter, "in");
+    let schema = parameter.get("schema").and_then(Value::as_object);
+    (["header", "path"].contains(&place) && schema.is_some_and(is_secret))
+        .then(|| format!("is a secret in a {place}"))
 }
 
 fn parameter_style(parameter: &Map<String, Value>) -> Option<String> {

@@ -281,6 +281,19 @@ fn defects() -> Vec<(&'static str, Vec<(String, Value)>)> {
             )],
         ),
         (
+            "secret-parameter",
+            vec![parameter(
+                json!({"name": "X-Pin", "in": "header", "schema": {"type": "string", "format": "password"}}),
+            )],
+        ),
+        (
+            "secret-parameter",
+            vec![(
+                operation("/parameters/0/schema"),
+                json!({"type": "string", "format": "password"}),
+            )],
+        ),
+        (
             "optional-path-parameter",
             vec![(operation("/parameters/0/required"), json!(false))],
         ),
