@@ -417,6 +417,35 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_operations_change_nothing_but_the_table_of_operations() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let generated = from_tree(root).unwrap();
+        let mut bare = generated.document.clone();
+        let mut removed = 0;
+        for path in generated.document["paths"].as_object().unwrap().keys() {
+            let item = bare["paths"][path].as_object_mut().unwrap();
+            for operation in item.values_mut() {
+                for key in operation_keys::KEYS {
+                    let object = operation.as_object_mut().unwrap();
+                    removed += usize::from(object.remove(key).is_some());
+                }
+            }
+        }
+        assert!(removed > 0);
+        let without_table = |client: &str| {
+            let mut file = syn::parse_file(client).unwrap();
+            file.items.retain(
+                |item| !matches!(item, syn::Item::Mod(module) if module.ident == "operations"),
+            );
+            prettyplease::unparse(&file)
+        };
+        let client = client(&bare).unwrap();
+        assert_ne!(client, generated.client);
+        assert_eq!(without_table(&client), without_table(&generated.client));
+        assert_eq!(mocks(&bare).unwrap(), generated.mocks);
+    }
+
+    #[test]
     fn mocks_match_paths_below_the_server() {
         for (url, expected) in [
             ("https://b2b.example.com/api/io", "/api/io"),
