@@ -15,6 +15,9 @@ pub(crate) const VENDOR_FILES: &str = "../shared/vendor-specs";
 /// The folder of the files that external references lead to, below the vendor files.
 const REFERENCES: &str = "refs";
 
+/// A document with every kind of argument, in names that are taken in Rust.
+const ARGUMENTS: &str = "xtask/tests/fixtures/arguments.yaml";
+
 /// The packages that hold generated files.
 const PACKAGES: [&str; 2] = [API, "bigcommerce-b2b-auth-httpmock"];
 
@@ -34,7 +37,7 @@ pub(crate) fn vendor_files(root: &Path) -> Vec<String> {
 }
 
 /// Imports, generates, compiles and tries every vendor file, with and without the folder of references, and says so on
-/// `out`.
+/// `out`. Compiles what [`ARGUMENTS`] gives as well.
 ///
 /// # Errors
 /// If one of them does not import, generate the same bytes twice, compile, or read the replies that are known.
@@ -64,13 +67,8 @@ pub fn run(root: &Path, out: &mut dyn Write) -> Result<(), Error> {
         for (way, folder) in &ways {
             let made = generated_twice(root, &shown, &file, *folder)?;
             if !compiled.contains(&made) {
-                bench
-                    .check(&made.0, &made.1)
-                    .map_err(|message| Error::Step {
-                        name: format!("{shown}, {way}"),
-                        command: format!("cargo xtask generate --spec {shown} --out-dir DIR"),
-                        message: Some(message),
-                    })?;
+                let checked = bench.check(&made.0, &made.1);
+                checked.map_err(failed_step(&format!("{shown}, {way}"), &shown))?;
                 compiled.push(made);
             }
         }
@@ -84,7 +82,24 @@ pub fn run(root: &Path, out: &mut dyn Write) -> Result<(), Error> {
             ),
         );
     }
+    let start = Instant::now();
+    let (client, mocks) = generated_twice(root, ARGUMENTS, &root.join(ARGUMENTS), None)?;
+    let compiled = bench.compile(&client, &mocks);
+    compiled.map_err(failed_step(ARGUMENTS, ARGUMENTS))?;
+    let seconds = start.elapsed().as_secs_f64();
+    say(out, &format!("    {ARGUMENTS}: compiles ({seconds:.1} s)"));
     Ok(())
+}
+
+/// Makes the error of a step of what cargo said.
+fn failed_step(name: &str, spec: &str) -> impl FnOnce(String) -> Error {
+    let name = name.to_owned();
+    let command = format!("cargo xtask generate --spec {spec} --out-dir DIR");
+    move |message| Error::Step {
+        name,
+        command,
+        message: Some(message),
+    }
 }
 
 /// A line that cannot be printed stops nothing.
@@ -181,12 +196,17 @@ impl Bench {
     /// Puts `client` and `mocks` in place, compiles them, and has the client read the replies that are known. The error is
     /// what cargo said.
     fn check(&self, client: &str, mocks: &str) -> Result<(), String> {
+        self.compile(client, mocks)?;
+        self.cargo(&["test", "--quiet", "--package", API, "--test", "replies"])
+    }
+
+    /// Puts `client` and `mocks` in place and compiles them.
+    fn compile(&self, client: &str, mocks: &str) -> Result<(), String> {
         for (path, text) in [(generate::CLIENT, client), (generate::MOCKS, mocks)] {
             std::fs::write(self.folder.join(path), text)
                 .map_err(|error| format!("{path}: cannot be written: {error}"))?;
         }
-        self.cargo(&["check", "--quiet", "--workspace", "--lib"])?;
-        self.cargo(&["test", "--quiet", "--package", API, "--test", "replies"])
+        self.cargo(&["check", "--quiet", "--workspace", "--lib"])
     }
 
     fn cargo(&self, arguments: &[&str]) -> Result<(), String> {

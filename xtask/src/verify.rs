@@ -50,7 +50,9 @@ fn type_is_secret(code: &syn::File, name: &str, rest: &[&str]) -> Option<bool> {
                 .find(|field| is_called(field, property))?;
             Some(holds_secret(&field.ty))
         }
-        (syn::Item::Struct(item), [] | ["items", ..]) if item.ident == name => {
+        (syn::Item::Struct(item), [] | ["items" | "additionalProperties", ..])
+            if item.ident == name =>
+        {
             Some(item.fields.iter().any(|field| holds_secret(&field.ty)))
         }
         (syn::Item::Enum(item), ["oneOf", index, ..]) if item.ident == name => {
@@ -197,7 +199,8 @@ mod tests {
                     "accessToken": {"type": "string", "format": "password"},
                     "all": {"type": "array", "items": {"type": "string", "format": "password"}}
                 }},
-                "B": {"oneOf": [{"type": "integer"}, {"type": "string", "format": "password"}]}
+                "B": {"oneOf": [{"type": "integer"}, {"type": "string", "format": "password"}]},
+                "C": {"type": "object", "additionalProperties": {"type": "string", "format": "password"}}
             }}
         })
     }
@@ -210,6 +213,7 @@ mod tests {
                 pub all: Vec<::bigcommerce_b2b_auth_api::SecretString>,
             }
             pub enum B { Number(i64), Secret(::bigcommerce_b2b_auth_api::SecretString) }
+            pub struct C(pub BTreeMap<String, ::bigcommerce_b2b_auth_api::SecretString>);
         }
         impl Client {
             pub async fn get_a<'a>(&'a self, jwt_token: &'a ::bigcommerce_b2b_auth_api::SecretString) {}
@@ -234,6 +238,7 @@ mod tests {
                 "/components/schemas/A/properties/accessToken",
                 "/components/schemas/A/properties/all/items",
                 "/components/schemas/B/oneOf/1",
+                "/components/schemas/C/additionalProperties",
             ]
         );
     }
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn a_secret_that_vanished_is_named_too() {
         let found = secrets(&document(), &syn::parse_file("pub mod types {}").unwrap());
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 5);
     }
 
     #[test]

@@ -132,6 +132,7 @@ macro_rules! quirks {
 quirks! {
     allof_disagreements: "allof-disagreements.yaml",
     allof_envelope: "allof-envelope.yaml",
+    arguments: "arguments.yaml",
     base_paths: "base-paths.yaml",
     closed_values: "closed-values.yaml",
     defaults: "defaults.yaml",

@@ -51,8 +51,8 @@ fn is_vague(schema: &Value, schemas: Option<&Value>) -> bool {
     }
 }
 
-/// Takes content without a schema for any JSON, and gives every body that is not a plain value a type of its own: what is
-/// inline is named by crates that the users of the mocks have not.
+/// Takes content without a schema for any JSON, and gives every body that is not a text a type of its own: what is inline is
+/// named by crates that the users of the mocks have not, and the mocks of a plain number do not compile.
 pub(super) fn named_bodies(document: &mut Value) -> Result<Changes, Finding> {
     let mut changes = Changes::default();
     let mut bodies: Vec<(String, String)> = Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn named_bodies(document: &mut Value) -> Result<Changes, Finding> {
                 changes.note(format!("{at}: no schema; taken for any JSON"));
                 json!({})
             }
-            Some(schema) if is_plain(schema) || schema.get("$ref").is_some() => continue,
+            Some(schema) if is_text(schema) || schema.get("$ref").is_some() => continue,
             Some(schema) => {
                 changes.one();
                 schema.clone()
@@ -115,6 +115,11 @@ fn is_plain(schema: &Value) -> bool {
         .get("type")
         .and_then(Value::as_str)
         .is_some_and(|of| ["string", "integer", "number", "boolean"].contains(&of))
+}
+
+/// Whether a schema is that of a text.
+fn is_text(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("string")
 }
 
 /// Drops names from `required` that no field has.
