@@ -32,5 +32,6 @@ pub mod shape;
 pub mod simulate;
 pub mod snapshot_kills;
 pub mod soak;
+pub mod unreferenced;
 pub mod verify;
 pub mod write;
