@@ -112,6 +112,30 @@ fn a_change_to_any_file_shows_in_the_check() {
             "        until:",
             "[undescribed] the field has no description",
         ),
+        (
+            OVERLAY,
+            "      x-repeatable: false\n",
+            "",
+            "/paths/~1auth~1backend/post: [unstated] the operation has no `x-repeatable`",
+        ),
+        (
+            OVERLAY,
+            "x-absent-is-done: true",
+            "x-absent-is-dun: true",
+            "/paths/~1auth~1backend/delete/x-absent-is-dun: [extension]",
+        ),
+        (
+            OVERLAY,
+            "x-issued-token: [data, token]",
+            "x-issued-token: [token]",
+            "/x-issued-token: [missing-token] no success has the secret `token`",
+        ),
+        (
+            OVERLAY,
+            "x-sdk-name: delete_server_token",
+            "x-sdk-name: create_server_token",
+            "are both named `create_server_token`",
+        ),
     ] {
         let folder = copy();
         replace(folder.path(), path, from, to);
