@@ -6,12 +6,13 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use progenitor_client::{ClientHooks, ClientInfo, OperationInfo};
 use reqwest::{
-    Request, Response, StatusCode,
+    Request, Response,
     header::{HeaderName, HeaderValue},
 };
 
@@ -49,8 +50,12 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
 /// Why a transport has no response.
 ///
-/// It travels through the generated client: [`TransportError::from_client_error`] gets it back out.
-pub struct TransportError {
+/// It travels through the generated client as the source of a `reqwest::Error`: [`TransportError::from_client_error`] gets it back
+/// out. Clones share one cause.
+#[derive(Clone)]
+pub struct TransportError(Arc<Inner>);
+
+struct Inner {
     delivery: Delivery,
     timed_out: bool,
     source: Source,
@@ -75,11 +80,7 @@ pub enum Delivery {
 impl TransportError {
     /// An error of a transport that is not `reqwest`'s.
     pub fn new(delivery: Delivery, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            delivery,
-            timed_out: false,
-            source: Source::Other(source.into()),
-        }
+        Self::of(delivery, false, source)
     }
 
     /// A time-out, marked as such.
@@ -87,26 +88,35 @@ impl TransportError {
         delivery: Delivery,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self {
-            timed_out: true,
-            ..Self::new(delivery, source)
-        }
+        Self::of(delivery, true, source)
+    }
+
+    fn of(
+        delivery: Delivery,
+        timed_out: bool,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            delivery,
+            timed_out,
+            source: Source::Other(source.into()),
+        }))
     }
 
     /// Whether the request may have reached the service.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        self.delivery
+        self.0.delivery
     }
 
     /// Whether time ran out, rather than the connection failing.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.timed_out
+        self.0.timed_out
     }
 
     fn cause(&self) -> &(dyn StdError + 'static) {
-        match &self.source {
+        match &self.0.source {
             Source::Reqwest(error) => error,
             Source::Other(error) => &**error,
         }
@@ -115,9 +125,11 @@ impl TransportError {
     /// The cause itself, by value.
     #[must_use]
     pub fn into_source(self) -> Box<dyn StdError + Send + Sync> {
-        match self.source {
-            Source::Reqwest(error) => Box::new(error),
-            Source::Other(error) => error,
+        match Arc::try_unwrap(self.0).map(|inner| inner.source) {
+            Ok(Source::Reqwest(error)) => Box::new(error),
+            Ok(Source::Other(error)) => error,
+            // A clone needs the cause as well.
+            Err(shared) => Box::new(Self(shared)),
         }
     }
 
@@ -131,13 +143,8 @@ impl TransportError {
     )]
     pub fn from_client_error<E>(error: Error<E>) -> Result<Self, Error<E>> {
         match error {
-            Error::CommunicationError(error) | Error::ResponseBodyError(error) => Ok(error.into()),
-            Error::UnexpectedResponse(mut response) => {
-                let carried = response
-                    .extensions_mut()
-                    .remove::<Carried>()
-                    .and_then(|carried| carried.take());
-                carried.ok_or(Error::UnexpectedResponse(response))
+            Error::CommunicationError(error) | Error::ResponseBodyError(error) => {
+                Ok(Self::carried_by(&error).unwrap_or_else(|| error.into()))
             }
             other => Err(other),
         }
@@ -147,7 +154,7 @@ impl TransportError {
 impl From<reqwest::Error> for TransportError {
     /// Keeps the error without its URL: the URL of the exchange call holds the session JWT.
     fn from(error: reqwest::Error) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             delivery: if error.is_connect() || error.is_builder() {
                 Delivery::NotSent
             } else {
@@ -155,15 +162,15 @@ impl From<reqwest::Error> for TransportError {
             },
             timed_out: error.is_timeout(),
             source: Source::Reqwest(error.without_url()),
-        }
+        }))
     }
 }
 
 impl fmt::Debug for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportError")
-            .field("delivery", &self.delivery)
-            .field("timed_out", &self.timed_out)
+            .field("delivery", &self.delivery())
+            .field("timed_out", &self.is_timeout())
             .field("source", self.cause())
             .finish()
     }
@@ -171,12 +178,12 @@ impl fmt::Debug for TransportError {
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.timed_out {
+        let what = if self.is_timeout() {
             "time ran out"
         } else {
             "no response came"
         };
-        let delivery = match self.delivery {
+        let delivery = match self.delivery() {
             Delivery::NotSent => "the request was not sent",
             Delivery::Unknown => "the request may have reached the service",
         };
@@ -190,55 +197,68 @@ impl StdError for TransportError {
     }
 }
 
-/// A transport error on its way through generated code, which can only return a `reqwest` error or a response: it rides
-/// on a made-up response as an extension. Extensions are cloned, the error is not: hence the shared slot.
-#[derive(Clone)]
-struct Carried(Arc<Mutex<Option<TransportError>>>);
-
-impl Carried {
-    fn response(error: TransportError) -> Response {
-        // 599 is no status of HTTP: nothing that the document describes can be meant by it.
-        let status = StatusCode::from_u16(599).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = Response::from(http_response(status));
-        response
-            .extensions_mut()
-            .insert(Self(Arc::new(Mutex::new(Some(error)))));
-        response
+impl TransportError {
+    /// This error on its way through generated code, which can only return a `reqwest::Error`. Such an error cannot be made from
+    /// another one, but reading a body that fails gives one, whose source is what the body failed with.
+    async fn into_reqwest(self) -> reqwest::Result<Response> {
+        let body = reqwest::Body::wrap(FailingBody(Some(self)));
+        let read = Response::from(http::Response::new(body)).bytes().await;
+        read.map(|bytes| http::Response::new(bytes).into())
+            .map_err(reqwest::Error::without_url)
     }
 
-    fn take(&self) -> Option<TransportError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What an error of `reqwest` carries, if it does.
+    fn carried_by(error: &reqwest::Error) -> Option<Self> {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(carried) = error.downcast_ref::<Self>() {
+                return Some(carried.clone());
+            }
+            cause = error.source();
+        }
+        None
     }
 }
 
-fn http_response(status: StatusCode) -> http::Response<&'static str> {
-    let mut response = http::Response::new("");
-    *response.status_mut() = status;
-    response
+/// A body that fails when it is read.
+struct FailingBody(Option<TransportError>);
+
+impl http_body::Body for FailingBody {
+    type Data = bytes::Bytes;
+    type Error = TransportError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
 }
 
 impl ClientHooks<Arc<dyn Transport>> for Client {
     async fn exec(&self, request: Request, info: &OperationInfo) -> reqwest::Result<Response> {
-        let Some(operation) = operations::ALL
+        let known = operations::ALL
             .iter()
-            .find(|operation| operation.rust_name == info.operation_id)
-        else {
-            // Client and table come from one document in one run, so this says that a generated file was edited.
-            return Ok(Carried::response(TransportError::new(
+            .find(|operation| operation.rust_name == info.operation_id);
+        let result = match known {
+            Some(operation) => self.inner().send(request, operation).await,
+            // Client and table come from one document in one run, so a generated file was edited.
+            None => Err(TransportError::new(
                 Delivery::NotSent,
                 format!(
                     "{} is not in the table of operations: run `cargo xtask generate`",
                     info.operation_id
                 ),
-            )));
+            )),
         };
-        match self.inner().send(request, operation).await {
+        match result.map_err(|error| Arc::try_unwrap(error.0)) {
             Ok(response) => Ok(response),
-            Err(TransportError {
+            Err(Ok(Inner {
                 source: Source::Reqwest(error),
                 ..
-            }) => Err(error),
-            Err(error) => Ok(Carried::response(error)),
+            })) => Err(error),
+            Err(Ok(inner)) => TransportError(Arc::new(inner)).into_reqwest().await,
+            Err(Err(shared)) => TransportError(shared).into_reqwest().await,
         }
     }
 }
@@ -376,6 +396,17 @@ mod tests {
             assert_eq!(back.delivery(), delivery);
             assert_eq!(back.to_string(), error().to_string());
         }
+    }
+
+    #[tokio::test]
+    async fn the_error_of_a_transport_is_the_source_of_an_error_of_reqwest() {
+        let error = fail_with(|| TransportError::new(Delivery::NotSent, "no cable")).await;
+        let Error::CommunicationError(error) = error else {
+            panic!("{error:?}");
+        };
+        let carried = TransportError::carried_by(&error).unwrap();
+        assert_eq!(carried.delivery(), Delivery::NotSent);
+        assert_eq!(error.url(), None);
     }
 
     #[tokio::test]
