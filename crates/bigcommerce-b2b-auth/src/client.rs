@@ -1,10 +1,7 @@
 //! The client and its builder: one pool, one policy and one clock, shared by all that is made from it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -17,9 +14,10 @@ use crate::{
     RetryPolicy, Secret, StoreAccess, StoreHash,
     pipeline::{
         base_url::{self, BaseUrl},
-        call::{Call, Effort},
+        call::{CallContext, CallProgress},
         options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
         retry::{RandomJitter, RetryTokens},
+        shared::Shared,
         transport::{HttpSettings, HttpTransport},
     },
     rate_limit::{StoreLine, Stores},
@@ -81,43 +79,6 @@ pub struct Client<C = StoreAccess> {
     shared: Arc<Shared>,
     credentials: Arc<C>,
     store: Arc<StoreLine>,
-}
-
-/// What clones and relatives of a client have in common.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// Builds the requests of the generated client; what sends them is `far_end`.
-    pub(crate) http: reqwest::Client,
-    pub(crate) far_end: Arc<dyn Transport>,
-    pub(crate) base_url: BaseUrl,
-    pub(crate) user_agent: HeaderValue,
-    pub(crate) default_channel: Option<ChannelId>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) jitter: Arc<dyn Jitter>,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) record_customer_id: bool,
-    /// Whether the last call ended with a response that may be the fault of its connection.
-    is_connection_suspect: AtomicBool,
-    /// One service, one clock.
-    pub(crate) service_clock: ServiceClock,
-    options: Settled,
-    /// The longest wait after a 429 that is honoured.
-    pub(crate) longest_retry_after: Duration,
-    stores: Stores,
-}
-
-impl Shared {
-    /// A call ended with a response that may be the fault of its connection: the next call takes another one.
-    pub(crate) fn suspect_connection(&self) {
-        self.is_connection_suspect.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the call that begins now has to take another connection than the last one.
-    pub(crate) fn take_suspicion(&self) -> bool {
-        // Nearly always there is none, and nothing to be written that other cores would have to hear of.
-        self.is_connection_suspect.load(Ordering::Relaxed)
-            && self.is_connection_suspect.swap(false, Ordering::Relaxed)
-    }
 }
 
 impl Client {
@@ -234,7 +195,7 @@ impl<C: Credentials> Client<C> {
                 Arc::new(LocalBudgets::new(budget_limit))
             }
         });
-        let (http, far_end) = match (transport, http) {
+        let (http, transport) = match (transport, http) {
             (Some(transport), Some(settings)) => (settings.client()?, transport),
             (Some(transport), None) => (HttpTransport::for_requests_alone()?, transport),
             (None, settings) => {
@@ -248,7 +209,7 @@ impl<C: Credentials> Client<C> {
         };
         let shared = Shared {
             http,
-            far_end,
+            transport,
             base_url,
             user_agent: user_agent(user_agent_suffix.as_deref())?,
             default_channel,
@@ -413,32 +374,22 @@ impl<C: Credentials> Client<C> {
         self.shared.default_channel
     }
 
-    /// Starts a call: `secrets` are what its request holds besides the credentials.
-    pub(crate) fn call(
+    /// What a call of this client is made with. `secrets` are those of its request.
+    pub(crate) fn call_context(
         &self,
         operation: &'static Operation,
         options: Option<CallOptions>,
         secrets: Vec<Secret>,
-    ) -> Arc<Call> {
-        self.followed_call(operation, options, secrets, None)
-    }
-
-    /// The same; `effort` is told how far the call has come.
-    pub(crate) fn followed_call(
-        &self,
-        operation: &'static Operation,
-        options: Option<CallOptions>,
-        secrets: Vec<Secret>,
-        effort: Option<Arc<Effort>>,
-    ) -> Arc<Call> {
-        Call::new(
+        progress: Option<Arc<CallProgress>>,
+    ) -> Arc<CallContext> {
+        CallContext::new(
             operation,
             Arc::clone(&self.shared),
             Arc::clone(&self.credentials) as Arc<dyn crate::auth::credentials::Sealed>,
             Arc::clone(&self.store),
-            self.shared.options.overridden(options),
+            options,
             secrets,
-            effort,
+            progress,
         )
     }
 }

@@ -5,8 +5,6 @@ pub(crate) mod redact;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-use bigcommerce_b2b_auth_api::{Operation, operations};
-
 pub use self::hint::Hint;
 use crate::{ReplyMeta, pipeline::error_body::BodyCode};
 
@@ -128,14 +126,14 @@ impl Error {
         Self::new(ErrorKind::Configuration, summary)
     }
 
-    /// Starts an error of a call of the operation with this id, which was at least attempted.
+    /// Starts an error of a call of the operation with this name.
     pub(crate) fn of_call(
         operation: &'static str,
         kind: ErrorKind,
         summary: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut error = Self::new(kind, summary);
-        error.edit().operation = Some(method_of(operation));
+        error.edit().operation = Some(operation);
         error
     }
 
@@ -334,25 +332,6 @@ impl Error {
     }
 }
 
-/// What the SDK calls an operation of the document. Its id, for one that has no method of its own.
-fn method_of(operation: &'static str) -> &'static str {
-    const METHODS: [(&Operation, &str); 6] = [
-        (
-            &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
-            "mint_storefront_token",
-        ),
-        (&operations::POST_AUTH_CUSTOMER, "log_in_storefront_user"),
-        (&operations::GET_AUTH_STOREFRONT, "exchange_session_jwt"),
-        (&operations::POST_AUTH_BACKEND, "create_server_token"),
-        (&operations::DELETE_AUTH_BACKEND, "delete_server_token"),
-        (&operations::GET_BACKEND_TOKENS, "list_server_tokens"),
-    ];
-    METHODS
-        .iter()
-        .find(|(known, _)| known.id == operation)
-        .map_or(operation, |(_, method)| method)
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
@@ -480,14 +459,6 @@ mod tests {
 
     fn plain() -> Error {
         Error::of_call("get-something", ErrorKind::Server, "the service failed")
-    }
-
-    #[test]
-    fn every_operation_is_named_by_its_method() {
-        for operation in operations::ALL {
-            assert_ne!(method_of(operation.id), operation.id);
-        }
-        assert_eq!(method_of("post-something-new"), "post-something-new");
     }
 
     fn full() -> Error {

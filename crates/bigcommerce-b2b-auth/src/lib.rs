@@ -231,7 +231,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod operations;
+pub mod operations;
 mod pipeline;
 mod rate_limit;
 #[cfg(feature = "tokens")]

@@ -7,6 +7,7 @@ pub(crate) mod error_body;
 pub(crate) mod options;
 pub(crate) mod response;
 pub(crate) mod retry;
+pub(crate) mod shared;
 pub mod transport;
 
 pub use self::{

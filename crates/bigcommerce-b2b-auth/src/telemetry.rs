@@ -6,13 +6,7 @@ use std::{fmt, time::Duration};
 use bigcommerce_b2b_auth_api::Operation;
 use tracing::{Span, field::Empty};
 
-use crate::{
-    BudgetReading, CustomerId, Error, ErrorKind, ReplyMeta,
-    pipeline::{
-        attempt::{Accepted, Failed},
-        base_url::BaseUrl,
-    },
-};
+use crate::{BudgetReading, CustomerId, Error, ErrorKind, ReplyMeta};
 
 #[cfg(feature = "snapshot")]
 pub use crate::token_cache::snapshot::SnapshotEvent;
@@ -322,21 +316,9 @@ pub(crate) fn record_customer(span: &Span, customer: CustomerId) {
     span.record("b2b.customer_id", customer.get());
 }
 
-/// The span of one attempt: that of an HTTP client by OpenTelemetry's conventions. `url.full` is told without the query,
-/// which can hold a session JWT.
+/// The span of one attempt on this host and port: that of an HTTP client by OpenTelemetry's conventions. `url` is the part of
+/// the URL that can be shown: the query can hold a session JWT.
 pub(crate) fn attempt_span(
-    operation: &'static Operation,
-    base: &BaseUrl,
-    attempt: u32,
-    waited: Duration,
-) -> Span {
-    let server = (base.host.as_str(), base.port);
-    let url = format_args!("{}{}", base.prefix, operation.path);
-    attempt_span_to(operation, server, url, attempt, waited)
-}
-
-/// The same for an attempt to this host and port. `url` is what may be told of the URL.
-pub(crate) fn attempt_span_to(
     operation: &'static Operation,
     (host, port): (&str, u16),
     url: impl fmt::Display,
@@ -391,26 +373,8 @@ pub(crate) fn record_protocol(span: &Span, version: http::Version) {
     }
 }
 
-/// What the span of an attempt is told at its end.
-pub(crate) fn record_attempt(span: &Span, result: &Result<Accepted, Failed>) {
-    if span.is_disabled() {
-        return;
-    }
-    let meta = match result {
-        Ok(accepted) => Some(&accepted.meta),
-        Err(failed) => {
-            record_failure(span, &failed.error);
-            failed.error.meta()
-        }
-    };
-    if let Some(meta) = meta {
-        record_response(span, meta);
-    }
-}
-
-/// The same for an attempt of a storefront API.
-#[cfg(feature = "tokens")]
-pub(crate) fn record_attempted(span: &Span, meta: Option<&ReplyMeta>, failed: Option<ErrorKind>) {
+/// Records the end of an attempt.
+pub(crate) fn record_attempt(span: &Span, meta: Option<&ReplyMeta>, failed: Option<ErrorKind>) {
     if span.is_disabled() {
         return;
     }

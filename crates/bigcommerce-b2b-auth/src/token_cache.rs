@@ -742,7 +742,11 @@ impl StorefrontTokens {
     }
 
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
-        Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary)
+        Error::of_call(
+            operations::POST_AUTH_CUSTOMERS_STOREFRONT.name,
+            kind,
+            summary,
+        )
     }
 }
 

@@ -75,7 +75,7 @@ impl RuntimeThread {
         // job does not outlive the thread.
         result.recv().map_err(|_| {
             Error::of_call(
-                operation.id,
+                operation.name,
                 ErrorKind::Interrupted,
                 "the call broke off: something that the client was built with, such as an observer, panicked",
             )

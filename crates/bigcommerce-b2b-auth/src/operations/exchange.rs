@@ -1,9 +1,9 @@
 //! Exchanging the session JWT of a signed-in shopper for a storefront token.
 
-use bigcommerce_b2b_auth_api::{operations, types};
+use bigcommerce_b2b_auth_api::{calls, types};
 
 use crate::{
-    CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
+    CallOptions, ChannelId, Client, Error, NamesStore, Reply, ReplyMeta, Secret, StorefrontToken,
     operations::input::filled_secret,
     token::{claims::Holder, storefront_token},
 };
@@ -51,13 +51,11 @@ impl<C: NamesStore> Client<C> {
         /// How this call differs from what the client does by default.
         options: Option<CallOptions>,
     ) -> Result<Reply<StorefrontToken>, Error> {
-        let jwt = filled_secret("session JWT", &session_jwt)?.to_body();
-        let call = self.call(&operations::GET_AUTH_STOREFRONT, options, vec![session_jwt]);
-        let result = call
-            .api()
-            .get_auth_storefront(channel.map(ChannelId::get), &jwt)
-            .await;
-        call.finish(result, |reply, meta| {
+        let call = calls::GetAuthStorefront {
+            channel_id: channel.map(ChannelId::get),
+            jwt_token: filled_secret("session JWT", &session_jwt)?.to_body(),
+        };
+        let read = |reply, meta: &ReplyMeta| {
             // In full, so that a field that the document gains stops the build here.
             let types::GetAuthStorefrontResponse200 {
                 code: _,
@@ -71,6 +69,7 @@ impl<C: NamesStore> Client<C> {
                 store_hash: Some(self.store_hash().as_str()),
             };
             StorefrontToken::received(storefront_token::first(token)?, None, holder, meta)
-        })
+        };
+        self.perform(&call, options, read).await
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use bigcommerce_b2b_auth_api::{operations, types};
+use bigcommerce_b2b_auth_api::{calls, types};
 
 use crate::{
-    CallOptions, ChannelId, Client, Error, NamesStore, Reply, Secret, StorefrontToken,
+    CallOptions, ChannelId, Client, Error, NamesStore, Reply, ReplyMeta, Secret, StorefrontToken,
     operations::input::{Life, filled, filled_secret},
     token::{claims::Holder, storefront_token},
 };
@@ -81,9 +81,8 @@ impl<C: NamesStore> Client<C> {
             password: filled_secret("password", &password)?.to_body(),
             store_hash: self.store_hash().as_str().to_owned(),
         };
-        let call = self.call(&operations::POST_AUTH_CUSTOMER, options, vec![password]);
-        let result = call.api().post_auth_customer(&body).await;
-        call.finish(result, |reply, meta| {
+        let call = calls::PostAuthCustomer { body };
+        let read = |reply, meta: &ReplyMeta| {
             // In full, so that a field that the document gains stops the build here.
             let types::PostAuthCustomerResponse200 {
                 code: _,
@@ -99,6 +98,7 @@ impl<C: NamesStore> Client<C> {
             let token =
                 StorefrontToken::received(storefront_token::first(token)?, name, holder, meta)?;
             Ok(token.asked_for(begin_at, end_at))
-        })
+        };
+        self.perform(&call, options, read).await
     }
 }

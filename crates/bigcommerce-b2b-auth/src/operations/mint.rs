@@ -6,12 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bigcommerce_b2b_auth_api::{operations, types};
+use bigcommerce_b2b_auth_api::{calls, types};
 
 use crate::{
-    CallOptions, ChannelId, Client, CustomerId, Error, Reply, Secret, StoreAccess, StorefrontToken,
+    CallOptions, ChannelId, Client, CustomerId, Error, Reply, ReplyMeta, Secret, StoreAccess,
+    StorefrontToken,
     operations::input::filled_secret,
-    pipeline::call::Effort,
+    pipeline::call::{CallProgress, CallSettings},
     token::{claims::Holder, storefront_token},
 };
 
@@ -77,12 +78,12 @@ pub(crate) struct Mint {
 }
 
 impl Mint {
-    /// Makes the call. `effort` is told how far it has come, for those who may want to give it up.
+    /// Makes the call. `progress` is updated as it goes.
     pub(crate) async fn run(
         self,
         client: &Client<StoreAccess>,
         options: Option<CallOptions>,
-        effort: Option<Arc<Effort>>,
+        progress: Option<Arc<CallProgress>>,
     ) -> Result<Reply<StorefrontToken>, Error> {
         let Self {
             customer,
@@ -93,24 +94,18 @@ impl Mint {
             filled_secret("customer access token", &token.value)?;
             token.refuse_if_expired(client.clock().now())?;
         }
-        let secrets = customer_access_token
-            .iter()
-            .map(|token| token.value.clone())
-            .collect();
         let body = types::PostAuthCustomersStorefrontRequest {
             customer_id: customer.get(),
             channel_id: channel.map(ChannelId::get),
             customer_access_token: customer_access_token.map(Into::into),
         };
-        let call = client.followed_call(
-            &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
+        let call = calls::PostAuthCustomersStorefront { body };
+        let settings = CallSettings {
             options,
-            secrets,
-            effort,
-        );
-        call.concerns(customer);
-        let result = call.api().post_auth_customers_storefront(&body).await;
-        call.finish(result, |reply, meta| {
+            customer: Some(customer),
+            progress,
+        };
+        let read = |reply, meta: &ReplyMeta| {
             // In full, so that a field that the document gains stops the build here.
             let types::PostAuthCustomersStorefrontResponse200 {
                 code: _,
@@ -123,7 +118,8 @@ impl Mint {
                 store_hash: Some(client.store_hash().as_str()),
             };
             StorefrontToken::received(storefront_token::first(token)?, None, holder, meta)
-        })
+        };
+        client.perform(&call, settings, read).await
     }
 }
 

@@ -8,12 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use bigcommerce_b2b_auth_api::{operations, types};
+use bigcommerce_b2b_auth_api::{calls, operations, types};
 use futures_util::{Stream, TryStreamExt, stream};
 
 use crate::{
     CallOptions, ChannelId, Client, CreatedServerToken, Error, LegacyAuthToken, NamesStore, Reply,
-    Secret, ServerToken, ServerTokenId,
+    ReplyMeta, Secret, ServerToken, ServerTokenId,
     error::Malformed,
     operations::input::{Life, filled, filled_secret},
     token::bearer::{self, Unsendable},
@@ -162,9 +162,8 @@ impl<C: NamesStore> Client<C> {
             password: filled_secret("password", &password)?.to_body(),
             store_hash: self.store_hash().as_str().to_owned(),
         };
-        let call = self.call(&operations::POST_AUTH_BACKEND, options, vec![password]);
-        let result = call.api().post_auth_backend(&body).await;
-        call.finish(result, |reply, _| {
+        let call = calls::PostAuthBackend { body };
+        let read = |reply, _: &ReplyMeta| {
             // In full, so that a field that the document gains stops the build here.
             let types::PostAuthBackendResponse200 {
                 code: _,
@@ -172,7 +171,8 @@ impl<C: NamesStore> Client<C> {
                 meta: _,
             } = reply;
             created(data)
-        })
+        };
+        self.perform(&call, options, read).await
     }
 }
 
@@ -203,9 +203,8 @@ impl Client<LegacyAuthToken> {
             id: id.get(),
             name,
         };
-        let call = self.call(&operations::DELETE_AUTH_BACKEND, options, Vec::new());
-        let result = call.api().delete_auth_backend(&body).await;
-        call.finish(result, |_, _| Ok(()))
+        let call = calls::DeleteAuthBackend { body };
+        self.perform(&call, options, |_, _| Ok(())).await
     }
 
     #[builder(
@@ -273,12 +272,11 @@ impl Client<LegacyAuthToken> {
         if limit.is_some_and(|limit| !(1..=LARGEST_PAGE).contains(&limit)) {
             return Err(Error::invalid_input("a page holds 1 to 250 tokens"));
         }
-        let call = self.call(&operations::GET_BACKEND_TOKENS, options, Vec::new());
-        let result = call
-            .api()
-            .get_backend_tokens(limit.map(i64::from), offset.map(i64::from))
-            .await;
-        call.finish(result, |reply, _| {
+        let call = calls::GetBackendTokens {
+            limit: limit.map(i64::from),
+            offset: offset.map(i64::from),
+        };
+        let read = |reply, _: &ReplyMeta| {
             // In full, so that a field that the document gains stops the build here.
             let types::GetBackendTokensResponse200 {
                 code: _,
@@ -297,7 +295,8 @@ impl Client<LegacyAuthToken> {
                 limit: told(pagination.as_ref().and_then(|told| told.limit)),
                 offset: offset.unwrap_or_default(),
             })
-        })
+        };
+        self.perform(&call, options, read).await
     }
 }
 
@@ -416,7 +415,7 @@ impl Position {
         let first = page.tokens.first().map(|token| token.id);
         if first.is_some() && first == self.first_of_last_page {
             return Err(Error::of_call(
-                operations::GET_BACKEND_TOKENS.id,
+                operations::GET_BACKEND_TOKENS.name,
                 crate::ErrorKind::UnexpectedReply,
                 "the service gave the same page twice",
             )

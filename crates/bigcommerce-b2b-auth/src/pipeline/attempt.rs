@@ -1,60 +1,68 @@
-//! One attempt: a request goes out, the whole and bounded reply comes back, and it is decided whether it is a success.
-//! Whether there is another attempt is not decided here.
+//! One attempt, between the generated method and the transport: credentials, time-out, the bounded body, and whether the
+//! response is a success. Retries are decided in `call.rs`.
 
-use std::{borrow::Cow, error::Error as StdError, io, time::Duration};
-
-use bigcommerce_b2b_auth_api::{
-    Delivery, Operation, Transport as _, TransportError, operations, types,
+use std::{
+    borrow::Cow,
+    error::Error as StdError,
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
+
+use bigcommerce_b2b_auth_api::{Delivery, Operation, Transport, TransportError, TransportFuture};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
 use reqwest::{Request, Response};
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::Span;
 
 use crate::{
     Error, ErrorKind, Hint, ReplyMeta, Secret,
     auth::secret_provider::header_safe,
-    client::Shared,
     error::{
-        Malformed,
         hint::{Refusal, TokenForm},
         redact::Redactor,
     },
-    operations::server_tokens,
     pipeline::{
+        call::CallContext,
         error_body::{self, BodyCode, Problem},
-        response,
+        response::{wanted_wait, wanted_wait_for_budget},
         retry::Failure,
+        transport::ask_for_another_connection,
     },
     telemetry,
     time::deadline::in_time,
-    token::storefront_token,
+    token::bearer,
 };
 
 /// The longest reply body that is read. A page of 250 server tokens is a tenth of it.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// An attempt that is about to be made.
+/// What an empty body is taken for: a success where nothing is returned.
+pub(super) const NOTHING: &[u8] = b"{}";
+
+/// One attempt: the transport of one call of the generated method, and the write-once record of what happened.
 #[derive(Debug)]
-pub(crate) struct Attempt<'c> {
-    pub(crate) operation: &'static Operation,
-    pub(crate) shared: &'c Shared,
+pub(crate) struct Attempt {
+    context: Arc<CallContext>,
     /// Counts from 1.
-    pub(crate) number: u32,
-    /// What no message may repeat, besides the token.
-    pub(crate) secrets: &'c [Secret],
+    pub(super) number: u32,
     /// The token among the credentials.
-    pub(crate) token: Option<&'c Secret>,
-    /// The credential headers that go along.
-    pub(crate) sends: &'c [&'c str],
+    pub(super) token: Option<Secret>,
+    credentials: Vec<(HeaderName, HeaderValue)>,
+    needs_another_connection: bool,
+    /// Whether an earlier attempt of the call may have been applied.
+    may_have_been_applied: bool,
+    /// How long the attempt may take, the reading of the response included.
+    limit: Duration,
+    record: OnceLock<Result<ReplyMeta, Failed>>,
 }
 
-/// A reply that is a success.
+/// A response that is a success.
 #[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) body: Bytes,
-    pub(crate) meta: ReplyMeta,
+struct Accepted {
+    body: Bytes,
+    meta: ReplyMeta,
 }
 
 /// An attempt without success.
@@ -67,6 +75,17 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
+    /// What the generated method sees of it: the status that was meant, without a body, or that there was no response.
+    fn response(&self) -> Result<Response, TransportError> {
+        match self.failure {
+            Failure::Refused { status, .. } => Ok(response(status, Bytes::new())),
+            _ => Err(TransportError::new(
+                Delivery::Unknown,
+                "there is no response; the record of the attempt says why",
+            )),
+        }
+    }
+
     fn new(failure: Failure, error: Error) -> Self {
         Self {
             failure,
@@ -76,15 +95,65 @@ impl Failed {
     }
 }
 
-impl Attempt<'_> {
-    /// Makes the attempt. It ends after `limit`, the reading of the reply included.
-    pub(crate) async fn run(&self, request: Request, limit: Duration) -> Result<Accepted, Failed> {
-        let requested_at = self.shared.clock.now();
-        let deadline = tokio::time::Instant::now().checked_add(limit);
-        // The head may have said all that matters when the body stalls: it is kept where no time-out takes it away.
+impl Transport for Attempt {
+    fn send<'a>(&'a self, request: Request, _: &'static Operation) -> TransportFuture<'a> {
+        Box::pin(async move {
+            let (response, recorded) = match self.exchange(request).await {
+                Ok(Accepted { body, meta }) => (Ok(self.parsable(body)), Ok(meta)),
+                Err(failed) => (failed.response(), Err(failed)),
+            };
+            // The generated method sends once.
+            let _ = self.record.set(recorded);
+            response
+        })
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(
+        context: Arc<CallContext>,
+        number: u32,
+        token: Option<Secret>,
+        credentials: Vec<(HeaderName, HeaderValue)>,
+        needs_another_connection: bool,
+        may_have_been_applied: bool,
+        limit: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            number,
+            token,
+            credentials,
+            needs_another_connection,
+            may_have_been_applied,
+            limit,
+            record: OnceLock::new(),
+        })
+    }
+
+    /// What happened. `None` if the generated method did not get as far as sending.
+    pub(super) fn into_record(self) -> Option<Result<ReplyMeta, Failed>> {
+        self.record.into_inner()
+    }
+
+    /// Sends the request and reads the whole, bounded response within the limit.
+    async fn exchange(&self, mut request: Request) -> Result<Accepted, Failed> {
+        let shared = &self.context.shared;
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, shared.user_agent.clone());
+        headers.extend(self.credentials.iter().cloned());
+        if self.needs_another_connection {
+            ask_for_another_connection(headers);
+        }
+        let requested_at = shared.clock.now();
+        let deadline = tokio::time::Instant::now().checked_add(self.limit);
+        // The head may have said all that matters when the body stalls, so a time-out does not take it away.
         let mut head = None;
         let exchange = async {
-            let mut response = self.shared.far_end.send(request, self.operation).await?;
+            let mut response = shared
+                .transport
+                .send(request, self.context.operation)
+                .await?;
             telemetry::record_protocol(&Span::current(), response.version());
             head = Some((response.status(), std::mem::take(response.headers_mut())));
             Ok(Body::read(response, LONGEST_BODY).await)
@@ -106,20 +175,46 @@ impl Attempt<'_> {
             requested_at,
             &secrets,
         );
-        meta.skew = self
-            .shared
-            .service_clock
-            .observe(requested_at, meta.live_date());
-        self.classify(status, &headers, body, meta)
+        meta.skew = shared.service_clock.observe(requested_at, meta.live_date());
+        let classified = self.classify(status, &headers, body, meta);
+        classified.or_else(|failed| self.accept_if_done_before(failed))
+    }
+
+    /// A success as the generated method parses it: with its one status and a body. Without headers, which nobody reads any
+    /// more, and without the URL, which can hold a session JWT.
+    fn parsable(&self, body: Bytes) -> Response {
+        let body = if body.is_empty() {
+            Bytes::from_static(NOTHING)
+        } else {
+            body
+        };
+        response(self.context.operation.success_status, body)
+    }
+
+    /// The service's own "not found" after an attempt that may have been applied: that attempt was, and its response was lost.
+    fn accept_if_done_before(&self, mut failed: Failed) -> Result<Accepted, Failed> {
+        let is_done = self.context.operation.absent_is_done
+            && self.may_have_been_applied
+            && failed.is_no_matching_token;
+        if is_done && let Some(meta) = failed.error.take_meta() {
+            let body = Bytes::new();
+            return Ok(Accepted { body, meta });
+        }
+        Err(failed)
     }
 
     fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
-        Error::of_call(self.operation.id, kind, summary)
+        self.context.error(kind, summary)
     }
 
     /// What nothing that is shown may repeat.
     fn secrets(&self) -> Vec<Secret> {
-        self.secrets.iter().chain(self.token).cloned().collect()
+        self.context
+            .secrets
+            .iter()
+            .chain(&self.token)
+            .cloned()
+            .collect()
     }
 
     fn no_reply(&self, error: TransportError) -> Failed {
@@ -177,7 +272,7 @@ impl Attempt<'_> {
                 }
             };
             // A token in hand ends the call, whatever else the body says: another attempt would only make another token.
-            return if error_body::is_success(&body) || holds_token(self.operation, &body) {
+            return if error_body::is_success(&body) || holds_token(self.context.operation, &body) {
                 Ok(Accepted { body, meta })
             } else {
                 Err(self.refused(status, headers, Ok(&body), meta))
@@ -237,22 +332,22 @@ impl Attempt<'_> {
             Some(what) => Cow::from(format!("{summary}; {what}")),
             None => Cow::from(summary),
         };
-        let now = self.shared.clock.now();
+        let now = self.context.shared.clock.now();
         let wanted_wait = match status {
-            429 => response::wanted_wait_for_budget(headers, now),
-            408 | 425 | 500..=599 => response::wanted_wait(headers, now),
+            429 => wanted_wait_for_budget(headers, now),
+            408 | 425 | 500..=599 => wanted_wait(headers, now),
             _ => None,
         };
         let is_no_matching_token = status == 404 && as_it_came.is_no_matching_token();
         let hint = Hint::of_reply(&Refusal {
             kind,
             status,
-            operation: self.operation,
-            sends: self.sends,
-            token: self.token.map_or(TokenForm::Other, |token| {
+            operation: self.context.operation,
+            sends: self.context.credential_headers().unwrap_or_default(),
+            token: self.token.as_ref().map_or(TokenForm::Other, |token| {
                 TokenForm::of(token.expose_secret())
             }),
-            base_path: &self.shared.base_url.path,
+            base_path: &self.context.shared.base_url.path,
             is_json: as_it_came.unreadable.is_none(),
             words: [as_it_came.message, as_it_came.reason],
         });
@@ -274,39 +369,37 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether the body of a success status holds a token that the caller can use. It has to be where the operation returns it,
-/// in one of the shapes that are read there. For an operation that makes no token the answer is no.
+/// Whether the body of a success status holds a usable token where the operation returns one. A list on the way stands for its
+/// first element. For an operation that issues no token the answer is no.
 fn holds_token(operation: &Operation, body: &[u8]) -> bool {
-    fn read<T: DeserializeOwned>(
-        body: &[u8],
-        token: fn(T) -> Result<Secret, Malformed>,
-    ) -> Option<Secret> {
-        token(serde_json::from_slice(body).ok()?).ok()
+    fn first(value: &mut Value) -> Option<Value> {
+        match value.take() {
+            Value::Array(list) => list.into_iter().next(),
+            value => Some(value),
+        }
     }
 
-    let token = if operation.id == operations::POST_AUTH_CUSTOMERS_STOREFRONT.id {
-        read(
-            body,
-            |reply: types::PostAuthCustomersStorefrontResponse200| {
-                storefront_token::first(reply.data.token)
-            },
-        )
-    } else if operation.id == operations::POST_AUTH_CUSTOMER.id {
-        read(body, |reply: types::PostAuthCustomerResponse200| {
-            storefront_token::first(reply.data.token)
-        })
-    } else if operation.id == operations::GET_AUTH_STOREFRONT.id {
-        read(body, |reply: types::GetAuthStorefrontResponse200| {
-            storefront_token::first(reply.data.token)
-        })
-    } else if operation.id == operations::POST_AUTH_BACKEND.id {
-        read(body, |reply: types::PostAuthBackendResponse200| {
-            server_tokens::created(reply.data).map(|created| created.token)
-        })
-    } else {
-        None
+    let find = || {
+        let mut value: Value = serde_json::from_slice(body).ok()?;
+        for name in operation.issued_token? {
+            value = first(value.get_mut(name)?)?;
+        }
+        let Value::String(token) = value else {
+            return None;
+        };
+        let token = Secret::from(token);
+        let is_usable = !token.is_empty() && !bearer::is_too_long(token.expose_secret());
+        is_usable.then_some(token)
     };
-    token.is_some_and(|token| header_safe(token, "token").is_ok())
+    find().is_some_and(|token| header_safe(token, "token").is_ok())
+}
+
+/// A response with this status and body alone.
+fn response(status: u16, body: Bytes) -> Response {
+    let mut response = http::Response::new(body);
+    // A status outside of HTTP cannot come from the table of operations or from a response.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    response.into()
 }
 
 /// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls
@@ -388,75 +481,55 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use bigcommerce_b2b_auth_api::operations;
+    use serde_json::json;
 
     use super::*;
     use crate::token::bearer::LONGEST_TOKEN;
 
     #[test]
-    fn a_token_is_in_hand_where_and_as_the_operation_returns_it() {
+    fn a_token_is_in_hand_where_the_operation_returns_it() {
         let longest = "x".repeat(LONGEST_TOKEN);
         let too_long = "x".repeat(LONGEST_TOKEN + 1);
-        let storefront = [
-            operations::POST_AUTH_CUSTOMERS_STOREFRONT,
-            operations::POST_AUTH_CUSTOMER,
-            operations::GET_AUTH_STOREFRONT,
-        ];
-        let create = [operations::POST_AUTH_BACKEND];
-        let neither = [
-            operations::GET_BACKEND_TOKENS,
-            operations::DELETE_AUTH_BACKEND,
-        ];
-        let holds = |operation: &Operation, data: &Value| {
-            let body = json!({"code": 429, "data": data, "meta": {"message": "no"}});
-            holds_token(operation, body.to_string().as_bytes())
-        };
-        for (data, by_storefront, by_create) in [
-            (json!({"token": "abc"}), true, true),
-            (json!({"token": longest}), true, true),
-            (json!({"token": ["abc"]}), true, false),
-            (json!({"token": ["abc", "def"]}), true, false),
-            (json!({"name": "n", "token": "abc"}), true, true),
-            (json!([{"token": "abc"}]), false, true),
+        for (data, is_usable) in [
+            (json!({"token": "abc"}), true),
+            (json!({"token": longest}), true),
+            (json!({"token": ["abc"]}), true),
+            (json!({"token": ["abc", "def"]}), true),
+            (json!({"name": "n", "token": "abc"}), true),
+            (json!([{"token": "abc"}]), true),
             (
                 json!([{"name": "n", "token": "abc"}, {"token": "def"}]),
-                false,
                 true,
             ),
-            (json!({"token": ""}), false, false),
-            (json!({"token": [""]}), false, false),
-            (json!({"token": []}), false, false),
-            (json!([]), false, false),
-            (json!({"token": "line\nbreak"}), false, false),
-            (json!({"token": " abc"}), false, false),
-            (json!({"token": "\u{e9}"}), false, false),
-            (json!({"token": too_long}), false, false),
-            (json!({"token": 7}), false, false),
-            (json!({"token": null}), false, false),
-            (json!({"errMsg": "abc"}), false, false),
-            (json!("abc"), false, false),
-            (json!(null), false, false),
+            (json!({"token": ""}), false),
+            (json!({"token": [""]}), false),
+            (json!({"token": []}), false),
+            (json!([]), false),
+            (json!({"token": "line\nbreak"}), false),
+            (json!({"token": " abc"}), false),
+            (json!({"token": "\u{e9}"}), false),
+            (json!({"token": too_long}), false),
+            (json!({"token": 7}), false),
+            (json!({"token": null}), false),
+            (json!({"errMsg": "abc"}), false),
+            (json!("abc"), false),
+            (json!(null), false),
         ] {
-            for operation in &storefront {
+            let body = json!({"code": 429, "data": data, "meta": {"message": "no"}}).to_string();
+            for operation in operations::ALL {
                 assert_eq!(
-                    holds(operation, &data),
-                    by_storefront,
-                    "{operation:?} {data}"
+                    holds_token(operation, body.as_bytes()),
+                    is_usable && operation.issued_token.is_some(),
+                    "{} {body}",
+                    operation.name
                 );
             }
-            for operation in &create {
-                assert_eq!(holds(operation, &data), by_create, "{operation:?} {data}");
-            }
-            for operation in &neither {
-                assert!(!holds(operation, &data), "{operation:?} {data}");
-            }
         }
-        assert_eq!(
-            operations::ALL.len(),
-            storefront.len() + create.len() + neither.len()
-        );
         for body in ["", "abc", "{", r#"{"token": "abc"}"#] {
-            assert!(!holds_token(&storefront[0], body.as_bytes()), "{body}");
+            for operation in operations::ALL {
+                assert!(!holds_token(operation, body.as_bytes()), "{body}");
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The address of the service, checked once when a client is built: what gets past here cannot send a credential in
 //! the clear or to a place nobody meant.
 
-use bigcommerce_b2b_auth_api as api;
 use url::{Host, Url};
 
 use crate::Error;
@@ -21,8 +20,6 @@ pub(crate) const BASE_PATH: &str = "/api/io";
 pub(crate) struct BaseUrl {
     /// What every request's URL starts with: no trailing slash, base path included.
     pub(crate) prefix: String,
-    /// The same, with the URL of every operation parsed.
-    pub(crate) ready: api::BaseUrl,
     /// The path within it.
     pub(crate) path: String,
     /// The host, and the port that it is spoken to on.
@@ -83,7 +80,6 @@ impl BaseUrl {
             (origin.to_owned(), path.to_owned())
         };
         Ok(Self {
-            ready: api::BaseUrl::from(&prefix),
             prefix,
             path,
             host: url.host_str().unwrap_or_default().to_owned(),

@@ -1,46 +1,38 @@
-//! The one place that sends anything: credentials, budget, attempts, and the decision to try again.
-//! By the time a generated method parses, the reply is whole and known to be a success.
+//! The loop of a call: permit, one attempt by the generated method, outcome, then retry or return. Deadline, spans and
+//! observer events of the call live here; what concerns one request lives in `attempt.rs`.
 
 #[cfg(feature = "tokens")]
 use std::sync::atomic::AtomicU64;
 use std::{
     borrow::Cow,
-    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use bigcommerce_b2b_auth_api::{
-    self as api, Delivery, Operation, ResponseValue, Transport, TransportError, TransportFuture,
-    operations,
-};
+use bigcommerce_b2b_auth_api::{self as api, Delivery, Operation, Transport};
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{InvalidHeaderName, USER_AGENT},
-};
-use reqwest::{Request, Response, ResponseBuilderExt as _};
+use http::{HeaderName, HeaderValue, header::InvalidHeaderName};
 use tracing::{Instrument as _, Span};
 
 #[cfg(feature = "tokens")]
 use crate::auth::credentials::TokenFingerprint;
 use crate::{
-    Clock, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
+    CallOptions, Client, Clock, Credentials, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta,
+    Secret,
     auth::{
         credentials::{Sealed, Token},
         secret_provider::header_safe,
     },
-    client::Shared,
     error::Malformed,
     pipeline::{
-        attempt::{Accepted, Attempt, Failed},
+        attempt::{Attempt, Failed, NOTHING},
         error_body,
         options::Settled,
         retry::{Decision, FailedAttempt, Failure},
-        transport::ask_for_another_connection,
+        shared::Shared,
     },
     rate_limit::{Permit, PermitAsk, PermitOutcome, StoreLine, TooLate},
     telemetry::{
@@ -52,12 +44,9 @@ use crate::{
 /// The header that names the store, the one credential header that holds no token.
 const STORE_HASH: &str = "X-Store-Hash";
 
-/// What an empty body is taken for: a success where nothing is returned.
-const NOTHING: &[u8] = b"{}";
-
-/// How far a call has come, for those who run it and may want to give it up.
+/// The progress of a call, for the code that runs it and may cancel it.
 #[derive(Debug, Default)]
-pub(crate) struct Effort {
+pub(crate) struct CallProgress {
     /// How many attempts were sent.
     sent: AtomicU32,
     /// Whether it had to wait for the store's budget.
@@ -67,7 +56,7 @@ pub(crate) struct Effort {
     token: AtomicU64,
 }
 
-impl Effort {
+impl CallProgress {
     /// An attempt is about to be sent with this token.
     fn sends(&self, token: Option<&Secret>) {
         #[cfg(feature = "tokens")]
@@ -84,7 +73,7 @@ impl Effort {
 }
 
 #[cfg(feature = "tokens")]
-impl Effort {
+impl CallProgress {
     /// The token that the last attempt was sent with.
     pub(crate) fn token(&self) -> TokenFingerprint {
         TokenFingerprint::from_bits(self.token.load(Ordering::Relaxed))
@@ -104,38 +93,87 @@ impl Effort {
     }
 }
 
-/// One call of one operation, with everything that its attempts need.
+/// What a builder says of its call besides the request.
+#[derive(Debug, Default)]
+pub(crate) struct CallSettings {
+    pub(crate) options: Option<CallOptions>,
+    /// The customer that the call is for, for spans of clients that record it.
+    pub(crate) customer: Option<CustomerId>,
+    pub(crate) progress: Option<Arc<CallProgress>>,
+}
+
+impl From<Option<CallOptions>> for CallSettings {
+    fn from(options: Option<CallOptions>) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+}
+
+impl<C: Credentials> Client<C> {
+    /// Makes a call. `read` turns the response body into the value that the caller gets.
+    pub(crate) async fn perform<K: api::Call, T>(
+        &self,
+        call: &K,
+        settings: impl Into<CallSettings>,
+        read: impl FnOnce(K::Response, &ReplyMeta) -> Result<T, Malformed>,
+    ) -> Result<Reply<T>, Error> {
+        let CallSettings {
+            options,
+            customer,
+            progress,
+        } = settings.into();
+        let mut secrets = Vec::new();
+        call.visit_secrets(&mut |secret| secrets.push(Secret::from_body(secret.clone())));
+        let context = self.call_context(K::OPERATION, options, secrets, progress);
+        if let Some(customer) = customer
+            && context.shared.record_customer_id
+        {
+            telemetry::record_customer(&context.span, customer);
+        }
+        let span = context.span.clone();
+        let run = context.run(call, read);
+        // A span that nobody listens to would still have the call moved into it.
+        if span.is_disabled() {
+            run.await
+        } else {
+            run.instrument(span).await
+        }
+    }
+}
+
+/// What all attempts of one call have in common.
 #[derive(Debug)]
-pub(crate) struct Call {
-    operation: &'static Operation,
-    shared: Arc<Shared>,
+pub(crate) struct CallContext {
+    pub(super) operation: &'static Operation,
+    pub(super) shared: Arc<Shared>,
     credentials: Arc<dyn Sealed>,
     store: Arc<StoreLine>,
     options: Settled,
     /// What this call sends besides the credentials and no message may repeat.
-    secrets: Vec<Secret>,
-    effort: Option<Arc<Effort>>,
+    pub(super) secrets: Vec<Secret>,
+    progress: Option<Arc<CallProgress>>,
     began: Instant,
-    /// By tokio's timer, which is what a wait for a permit is ended by.
+    /// By tokio's timer, which ends the wait for a permit.
     deadline: Option<tokio::time::Instant>,
     span: Span,
     attempts: AtomicU32,
-    /// Left here by the attempt that succeeded: a generated method keeps headers, and neither attempts nor times.
-    meta: Mutex<Option<ReplyMeta>>,
-    /// Until the call has ended, and whoever watches was told.
+    /// Until the call has ended and the observer knows.
     running: AtomicBool,
 }
 
-impl Call {
+impl CallContext {
     pub(crate) fn new(
         operation: &'static Operation,
         shared: Arc<Shared>,
         credentials: Arc<dyn Sealed>,
         store: Arc<StoreLine>,
-        options: Settled,
+        options: Option<CallOptions>,
         secrets: Vec<Secret>,
-        effort: Option<Arc<Effort>>,
+        progress: Option<Arc<CallProgress>>,
     ) -> Arc<Self> {
+        let options = shared.options.overridden(options);
         let began = shared.clock.instant();
         let deadline = tokio::time::Instant::now().checked_add(options.deadline);
         let span = telemetry::call_span(operation, credentials.budget_key());
@@ -146,39 +184,27 @@ impl Call {
             store,
             options,
             secrets,
-            effort,
+            progress,
             began,
             deadline,
             span,
             attempts: AtomicU32::new(0),
-            meta: Mutex::new(None),
             running: AtomicBool::new(true),
         })
     }
 
-    /// Says whom the call is for, where the client was told to tell.
-    pub(crate) fn concerns(&self, customer: CustomerId) {
-        if self.shared.record_customer_id {
-            telemetry::record_customer(&self.span, customer);
-        }
-    }
-
-    /// The generated client with this call as its transport.
-    pub(crate) fn api(self: &Arc<Self>) -> api::Client {
-        api::Client::new_with_client(
-            self.shared.base_url.ready.clone(),
-            self.shared.http.clone(),
-            Arc::clone(self) as Arc<dyn Transport>,
-        )
-    }
-
-    /// Turns what a generated method returned into the SDK's result, by way of `convert`.
-    pub(crate) fn finish<T, U>(
-        &self,
-        result: Result<ResponseValue<T>, api::Error<()>>,
-        convert: impl FnOnce(T, &ReplyMeta) -> Result<U, Malformed>,
-    ) -> Result<Reply<U>, Error> {
-        let result = self.convert(result, convert);
+    async fn run<K: api::Call, T>(
+        self: Arc<Self>,
+        call: &K,
+        read: impl FnOnce(K::Response, &ReplyMeta) -> Result<T, Malformed>,
+    ) -> Result<Reply<T>, Error> {
+        let result = match self.attempts_until_done(call).await {
+            Ok((value, meta)) => match read(value, &meta) {
+                Ok(value) => Ok(Reply::new(value, meta)),
+                Err(malformed) => Err(self.malformed(malformed).with_meta(meta)),
+            },
+            Err(error) => Err(error),
+        };
         match &result {
             Ok(_) => self.ended(CallOutcome::Succeeded),
             Err(error) => {
@@ -189,59 +215,147 @@ impl Call {
         result
     }
 
-    fn convert<T, U>(
-        &self,
-        result: Result<ResponseValue<T>, api::Error<()>>,
-        convert: impl FnOnce(T, &ReplyMeta) -> Result<U, Malformed>,
-    ) -> Result<Reply<U>, Error> {
-        let value = result.map_err(|error| self.read_client_error(error))?;
-        let Some(meta) = self.take_meta() else {
-            return Err(self.malformed(Malformed::new("it did not come by way of this call")));
+    /// Sends attempts until one succeeds or a retry makes no sense.
+    async fn attempts_until_done<K: api::Call>(
+        self: &Arc<Self>,
+        call: &K,
+    ) -> Result<(K::Response, ReplyMeta), Error> {
+        let mut state = RetryState {
+            idle_since: self.began,
+            first_attempt: None,
+            may_have_been_applied: false,
+            paid: false,
+            asked_again: false,
         };
-        match convert(value.into_inner(), &meta) {
-            Ok(value) => Ok(Reply::new(value, meta)),
-            Err(malformed) => Err(self.malformed(malformed).with_meta(meta)),
-        }
-    }
-
-    fn read_client_error(&self, error: api::Error<()>) -> Error {
-        match TransportError::from_client_error(error) {
-            Ok(error) => match error.into_source().downcast::<Error>() {
-                Ok(error) => *error,
-                Err(source) => self
-                    .error(ErrorKind::Interrupted, "the reply could not be read")
-                    .with_effort(self.attempts(), self.elapsed())
-                    .maybe_applied(true)
-                    .with_source(source),
-            },
-            // The body of a success holds a token, and the parser's message may quote from it: only the place is told.
-            Err(api::Error::InvalidResponsePayload(body, error)) => {
-                let what = if &body[..] == NOTHING {
-                    "it says nothing".to_owned()
-                } else if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-                    error_body::describe(&body)
-                } else {
-                    misfit(&error)
-                };
-                let error = self.malformed(Malformed::new(what));
-                match self.take_meta() {
-                    Some(meta) => error.with_meta(meta),
-                    None => error,
+        let mut token = self.token(None).await?;
+        let mut last: Option<Failed> = None;
+        loop {
+            let credentials = self.credential_values(token.as_ref())?;
+            let needs_another_connection = match &last {
+                Some(failed) => failed.failure.may_be_of_the_connection(),
+                None => self.shared.take_suspicion(),
+            };
+            let permit = match self.permit().await {
+                Ok(permit) => permit,
+                Err(late) => return Err(self.too_late(late, last, &state)),
+            };
+            let attempt = Attempt::new(
+                Arc::clone(self),
+                self.attempts.fetch_add(1, Ordering::Relaxed) + 1,
+                token.clone(),
+                credentials,
+                needs_another_connection,
+                state.may_have_been_applied,
+                self.time_left()
+                    .map_or(self.options.attempt_timeout, |left| {
+                        left.min(self.options.attempt_timeout)
+                    }),
+            );
+            let mut failed = match self.attempt(call, attempt, permit, &mut state).await {
+                Attempted::Succeeded(result) => {
+                    if self.needs_access_token() {
+                        self.store.successes.count();
+                    }
+                    self.store.retry_tokens.earn(state.paid);
+                    return result;
                 }
+                Attempted::NotBuilt(error) => return Err(error),
+                Attempted::Failed(failed) => *failed,
+            };
+            state.may_have_been_applied |= failed.failure.may_have_been_applied();
+            if let Some(newer) = self.newer_token(&failed, token.as_ref(), &mut state).await {
+                token = Some(newer);
+                self.note_retry(RetryCause::NewCredential, Duration::ZERO);
+                last = Some(failed);
+                continue;
             }
-            // The rest is about statuses and requests that never get past the transport.
-            Err(_) => self.malformed(Malformed::new("the generated client refused it")),
+            let Some(wait) = self.wait_before_next(&mut failed, &mut state) else {
+                return Err(self.give_up(failed, &state));
+            };
+            self.note_retry(failed.failure.cause(), wait);
+            last = Some(failed);
+            self.shared.clock.sleep(wait).await;
         }
     }
 
-    fn take_meta(&self) -> Option<ReplyMeta> {
-        self.meta
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// Sends one attempt by the generated method, and reports it.
+    async fn attempt<K: api::Call>(
+        self: &Arc<Self>,
+        call: &K,
+        attempt: Arc<Attempt>,
+        permit: HeldPermit<'_>,
+        state: &mut RetryState,
+    ) -> Attempted<K::Response> {
+        if let Some(progress) = &self.progress {
+            progress.sends(attempt.token.as_ref());
+        }
+        let number = attempt.number;
+        let clock = &self.shared.clock;
+        let began = clock.instant();
+        state.first_attempt.get_or_insert(began);
+        let waited = began.saturating_duration_since(state.idle_since);
+        let base = &self.shared.base_url;
+        let span = telemetry::attempt_span(
+            self.operation,
+            (base.host.as_str(), base.port),
+            format_args!("{}{}", base.prefix, self.operation.path),
+            number,
+            waited,
+        );
+        let generated = api::Client::new_with_client(
+            base.prefix.as_str(),
+            self.shared.http.clone(),
+            Arc::clone(&attempt) as Arc<dyn Transport>,
+        );
+        let sent = call.send(&generated);
+        let result = if span.is_disabled() {
+            sent.await
+        } else {
+            sent.instrument(span.clone()).await
+        };
+        drop(generated);
+        let recorded = Arc::into_inner(attempt).and_then(Attempt::into_record);
+        let attempted = self.outcome(recorded, result);
+        permit.settle(&attempted.for_rate_limit());
+        state.idle_since = clock.instant();
+        let (meta, kind) = (attempted.meta(), attempted.kind());
+        telemetry::record_attempt(&span, meta, kind);
+        if let Some(observer) = &self.shared.observer {
+            observer.on_attempt(&AttemptEvent {
+                operation: self.operation,
+                store_hash: self.credentials.budget_key(),
+                attempt: number,
+                status: meta.map(|meta| meta.status),
+                failed: kind,
+                latency: state.idle_since.saturating_duration_since(began),
+                budget: meta.map(|meta| meta.budget).unwrap_or_default(),
+            });
+        }
+        attempted
     }
 
-    /// A success whose body does not hold what it should: it happened, and what it made is lost.
+    /// What an attempt came to, by its record and by what the generated method made of the response.
+    fn outcome<T>(
+        &self,
+        recorded: Option<Result<ReplyMeta, Failed>>,
+        result: Result<api::ResponseValue<T>, api::Error<()>>,
+    ) -> Attempted<T> {
+        match (recorded, result) {
+            (Some(Ok(meta)), Ok(value)) => Attempted::Succeeded(Ok((value.into_inner(), meta))),
+            (Some(Ok(meta)), Err(error)) => {
+                let error = self.malformed(Malformed::new(describe(&error)));
+                Attempted::Succeeded(Err(error.with_meta(meta)))
+            }
+            (Some(Err(failed)), _) => Attempted::Failed(Box::new(failed)),
+            // The request never got to the transport.
+            (None, _) => Attempted::NotBuilt(
+                self.error(ErrorKind::InvalidInput, "the request cannot be built")
+                    .with_effort(self.attempts(), self.elapsed()),
+            ),
+        }
+    }
+
+    /// A success whose body does not hold what it should: the operation was applied, and its result is lost.
     fn malformed(&self, malformed: Malformed) -> Error {
         self.shared.suspect_connection();
         self.error(
@@ -252,8 +366,8 @@ impl Call {
         .maybe_applied(true)
     }
 
-    fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
-        Error::of_call(self.operation.id, kind, summary)
+    pub(super) fn error(&self, kind: ErrorKind, summary: impl Into<Cow<'static, str>>) -> Error {
+        Error::of_call(self.operation.name, kind, summary)
     }
 
     fn attempts(&self) -> u32 {
@@ -267,89 +381,10 @@ impl Call {
             .saturating_duration_since(self.began)
     }
 
-    /// What is left until the deadline; `None` when there is none that a clock could hold.
+    /// What is left until the deadline; `None` if the deadline is beyond what a clock can hold.
     fn time_left(&self) -> Option<Duration> {
         self.deadline?;
         Some(self.options.deadline.saturating_sub(self.elapsed()))
-    }
-
-    /// Attempts until one succeeds or there is no point in another.
-    async fn run(&self, mut request: Request) -> Result<Response, Error> {
-        let mut progress = Progress {
-            idle_since: self.began,
-            first_attempt: None,
-            may_have_been_applied: false,
-            paid: false,
-            asked_again: false,
-        };
-        let mut token = self.token(None).await?;
-        // The first attempt takes the headers that are there. What is kept for another one is far cheaper than a second map.
-        let mut headers = std::mem::take(request.headers_mut());
-        let kept: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        let mut last: Option<Failed> = None;
-        loop {
-            if last.is_some() {
-                headers = HeaderMap::new();
-                for (name, value) in &kept {
-                    headers.append(name, value.clone());
-                }
-            }
-            self.set_headers(&mut headers, token.as_ref())?;
-            let needs_another_connection = match &last {
-                Some(failed) => failed.failure.may_be_of_the_connection(),
-                None => self.shared.take_suspicion(),
-            };
-            if needs_another_connection {
-                ask_for_another_connection(&mut headers);
-            }
-            let permit = match self.permit().await {
-                Ok(permit) => permit,
-                Err(late) => return Err(self.too_late(late, last, &progress)),
-            };
-            // A body of the generated client is bytes, which are copied by counting.
-            let Some(mut copy) = request.try_clone() else {
-                return Err(self.error(ErrorKind::InvalidInput, "the request cannot be copied"));
-            };
-            *copy.headers_mut() = std::mem::take(&mut headers);
-            let mut failed = match self
-                .attempt(copy, permit, token.as_ref(), &mut progress)
-                .await
-            {
-                Ok(accepted) => {
-                    if self.needs_access_token() {
-                        self.store.successes.count();
-                    }
-                    self.store.retry_tokens.earn(progress.paid);
-                    return Ok(self.accept(accepted));
-                }
-                Err(failed) => failed,
-            };
-            if progress.may_have_been_applied
-                && self.is_already_deleted(&failed)
-                && let Some(response) = self.accept_deletion(&mut failed)
-            {
-                return Ok(response);
-            }
-            progress.may_have_been_applied |= failed.failure.may_have_been_applied();
-            if let Some(newer) = self
-                .newer_token(&failed, token.as_ref(), &mut progress)
-                .await
-            {
-                token = Some(newer);
-                self.note_retry(RetryCause::NewCredential, Duration::ZERO);
-                last = Some(failed);
-                continue;
-            }
-            let Some(wait) = self.wait_before_next(&mut failed, &mut progress) else {
-                return Err(self.give_up(failed, &progress));
-            };
-            self.note_retry(failed.failure.cause(), wait);
-            last = Some(failed);
-            self.shared.clock.sleep(wait).await;
-        }
     }
 
     /// A permit of the store's budget, which is settled whatever becomes of the attempt.
@@ -360,8 +395,8 @@ impl Call {
         let clock = &*self.shared.clock;
         let (permit, waited) = HeldPermit::take(&self.store, ask, self.deadline, clock).await;
         if let Some(waited) = waited {
-            if let Some(effort) = &self.effort {
-                effort.waited.store(true, Ordering::Relaxed);
+            if let Some(progress) = &self.progress {
+                progress.waited.store(true, Ordering::Relaxed);
             }
             if let Some(observer) = &self.shared.observer {
                 observer.on_permit_wait(&PermitWaitEvent {
@@ -375,78 +410,15 @@ impl Call {
         permit
     }
 
-    async fn attempt(
-        &self,
-        request: Request,
-        permit: HeldPermit<'_>,
-        token: Option<&Secret>,
-        progress: &mut Progress,
-    ) -> Result<Accepted, Failed> {
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(effort) = &self.effort {
-            effort.sends(token);
-        }
-        let clock = &self.shared.clock;
-        let began = clock.instant();
-        progress.first_attempt.get_or_insert(began);
-        let waited = began.saturating_duration_since(progress.idle_since);
-        let span = telemetry::attempt_span(self.operation, &self.shared.base_url, number, waited);
-        let attempt = Attempt {
-            operation: self.operation,
-            shared: &self.shared,
-            number,
-            secrets: &self.secrets,
-            token,
-            sends: self.credential_headers().unwrap_or_default(),
-        };
-        let limit = self
-            .time_left()
-            .map_or(self.options.attempt_timeout, |left| {
-                left.min(self.options.attempt_timeout)
-            });
-        // A span that nobody listens to would still have the attempt moved into it.
-        let attempt = pin!(attempt.run(request, limit));
-        let result = if span.is_disabled() {
-            attempt.await
-        } else {
-            attempt.instrument(span.clone()).await
-        };
-        permit.settle(&outcome(&result));
-        progress.idle_since = clock.instant();
-        telemetry::record_attempt(&span, &result);
-        if let Some(observer) = &self.shared.observer {
-            let meta = match &result {
-                Ok(accepted) => Some(&accepted.meta),
-                Err(failed) => failed.error.meta(),
-            };
-            observer.on_attempt(&AttemptEvent {
-                operation: self.operation,
-                store_hash: self.credentials.budget_key(),
-                attempt: number,
-                status: meta.map(|meta| meta.status),
-                failed: result.as_ref().err().map(|failed| failed.error.kind()),
-                latency: progress.idle_since.saturating_duration_since(began),
-                budget: meta.map(|meta| meta.budget).unwrap_or_default(),
-            });
-        }
-        result
-    }
-
-    /// Whether the service says that the token to be deleted does not exist. A 404 of a proxy or of a wrong address says
-    /// nothing about the token.
-    fn is_already_deleted(&self, failed: &Failed) -> bool {
-        self.operation.id == operations::DELETE_AUTH_BACKEND.id && failed.is_no_matching_token
-    }
-
-    fn wait_before_next(&self, failed: &mut Failed, progress: &mut Progress) -> Option<Duration> {
+    fn wait_before_next(&self, failed: &mut Failed, state: &mut RetryState) -> Option<Duration> {
         let retry = &self.options.retry;
         let decision = retry.decide(
             &FailedAttempt {
                 operation: self.operation,
                 failure: failed.failure.honoured(self.shared.longest_retry_after),
                 attempt: self.attempts(),
-                elapsed: progress.first_attempt.map_or(Duration::ZERO, |first| {
-                    progress.idle_since.saturating_duration_since(first)
+                elapsed: state.first_attempt.map_or(Duration::ZERO, |first| {
+                    state.idle_since.saturating_duration_since(first)
                 }),
                 time_left: self.time_left(),
             },
@@ -460,7 +432,7 @@ impl Call {
             failed.error.out_of_repetitions();
             return None;
         }
-        progress.paid = charged;
+        state.paid = charged;
         Some(wait)
     }
 
@@ -478,7 +450,7 @@ impl Call {
     }
 
     /// The error of a call that ends with this failure.
-    fn give_up(&self, failed: Failed, progress: &Progress) -> Error {
+    fn give_up(&self, failed: Failed, state: &RetryState) -> Error {
         if failed.failure.may_be_of_the_connection() {
             self.shared.suspect_connection();
         }
@@ -486,16 +458,16 @@ impl Call {
         failed
             .error
             .with_effort(self.attempts(), self.elapsed())
-            .maybe_applied(progress.may_have_been_applied)
+            .maybe_applied(state.may_have_been_applied)
             .retryable(retryable)
     }
 
     /// No permit before the deadline. Where an attempt was made, what it failed with says more.
-    fn too_late(&self, late: TooLate, last: Option<Failed>, progress: &Progress) -> Error {
+    fn too_late(&self, late: TooLate, last: Option<Failed>, state: &RetryState) -> Error {
         match last {
             Some(mut failed) => {
                 failed.error.wait_at_least(late.available_in);
-                self.give_up(failed, progress)
+                self.give_up(failed, state)
             }
             None => self
                 .error(
@@ -552,24 +524,24 @@ impl Call {
         &self,
         failed: &Failed,
         token: Option<&Secret>,
-        progress: &mut Progress,
+        state: &mut RetryState,
     ) -> Option<Secret> {
         let refused = matches!(
             failed.error.kind(),
             ErrorKind::Unauthenticated | ErrorKind::Forbidden
         );
         let provided = matches!(self.credentials.token(), Some((_, Token::Provided(_))));
-        if !refused || !provided || progress.asked_again {
+        if !refused || !provided || state.asked_again {
             return None;
         }
-        progress.asked_again = true;
+        state.asked_again = true;
         // Should the provider fail now, the refusal is what the caller has to hear of.
         let newer = self.token(token).await.ok()??;
         (Some(&newer) != token).then_some(newer)
     }
 
     /// The credential headers that this call sends, if the client has what the document asks for.
-    fn credential_headers(&self) -> Option<&'static [&'static str]> {
+    pub(super) fn credential_headers(&self) -> Option<&'static [&'static str]> {
         let token = self.credentials.token().map(|(header, _)| header);
         let names_store = self.credentials.store_hash_header().is_some();
         self.operation
@@ -584,15 +556,18 @@ impl Call {
             .all(|headers| headers.contains(&"X-Auth-Token"))
     }
 
-    /// The document says which headers an operation takes; the type of the client has made sure that they are there.
-    fn set_headers(&self, headers: &mut HeaderMap, token: Option<&Secret>) -> Result<(), Error> {
-        headers.insert(USER_AGENT, self.shared.user_agent.clone());
-        let chosen = self.credential_headers().ok_or_else(|| {
-            self.error(
-                ErrorKind::InvalidInput,
-                "the document asks for credentials that this client does not have",
-            )
-        })?;
+    /// The credential headers of this operation with their values.
+    ///
+    /// # Errors
+    /// A client without them, which only a call without a builder can have: nothing is sent.
+    fn credential_values(
+        &self,
+        token: Option<&Secret>,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+        let chosen = self
+            .credential_headers()
+            .ok_or_else(|| self.missing_credentials())?;
+        let mut headers = Vec::with_capacity(chosen.len());
         for name in chosen {
             let value = if *name == STORE_HASH {
                 HeaderValue::try_from(self.credentials.store_hash_header().unwrap_or_default())
@@ -607,37 +582,25 @@ impl Call {
                 ));
             };
             value.set_sensitive(true);
-            headers.insert(name, value);
+            headers.push((name, value));
         }
-        Ok(())
+        Ok(headers)
     }
 
-    /// Hands a success to the generated method, which knows one status and wants a body.
-    fn accept(&self, accepted: Accepted) -> Response {
-        let Accepted { body, meta } = accepted;
-        let body = if body.is_empty() {
-            // Where something should be returned, the parser misses it.
-            Bytes::from_static(NOTHING)
-        } else {
-            body
-        };
-        *self.meta.lock().unwrap_or_else(PoisonError::into_inner) = Some(meta);
-        // Without headers, which nobody reads any more and the generated method would copy; and with a URL, or one would be
-        // parsed for it. Not the request's own, which can hold a session JWT.
-        let mut response = http::Response::builder().status(self.operation.success_status);
-        if let Some(url) = self.shared.base_url.ready.url_of(self.operation.path) {
-            response = response.url(url.clone());
-        }
-        // Only a status outside of HTTP could fail here, and the parser refuses an empty body.
-        response.body(body).unwrap_or_default().into()
-    }
-
-    /// The service's own 404 after an attempt that may have deleted the token: that attempt did, and its response was lost.
-    fn accept_deletion(&self, failed: &mut Failed) -> Option<Response> {
-        Some(self.accept(Accepted {
-            body: Bytes::new(),
-            meta: failed.error.take_meta()?,
-        }))
+    fn missing_credentials(&self) -> Error {
+        let alternatives = self.operation.credentials.iter();
+        let needed: Vec<_> = alternatives.map(|headers| headers.join(" with ")).collect();
+        let token = self.credentials.token().map(|(header, _)| header);
+        let store_hash = self.credentials.store_hash_header().map(|_| STORE_HASH);
+        let had: Vec<_> = token.into_iter().chain(store_hash).collect();
+        self.error(
+            ErrorKind::CredentialsUnavailable,
+            format!(
+                "not sent: it needs {}, and this client has {}; build a client with the credentials of this operation",
+                needed.join(" or "),
+                had.join(" with "),
+            ),
+        )
     }
 
     fn ended(&self, outcome: CallOutcome) {
@@ -657,25 +620,9 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for CallContext {
     fn drop(&mut self) {
         self.ended(CallOutcome::Dropped);
-    }
-}
-
-impl Transport for Call {
-    fn send<'a>(&'a self, request: Request, _: &'static Operation) -> TransportFuture<'a> {
-        let call = async move {
-            // The SDK's error rides in the transport's; `read_client_error` takes it out again, delivery and all.
-            self.run(request)
-                .await
-                .map_err(|error| TransportError::new(Delivery::Unknown, error))
-        };
-        if self.span.is_disabled() {
-            Box::pin(call)
-        } else {
-            Box::pin(call.instrument(self.span.clone()))
-        }
     }
 }
 
@@ -698,19 +645,76 @@ impl AsRef<[u8]> for Plain {
     }
 }
 
-/// How far a call has come.
+/// What the loop remembers from one attempt to the next.
 #[derive(Debug)]
-struct Progress {
+struct RetryState {
     /// When the call began, or its last attempt ended.
     idle_since: Instant,
-    /// When the first attempt began: the wait for its permit is no part of what repeating takes.
+    /// When the first attempt began: the wait for its permit is no part of the time that retries take.
     first_attempt: Option<Instant>,
-    /// Whether one of its attempts may have been.
+    /// Whether one of its attempts may have been applied.
     may_have_been_applied: bool,
-    /// Whether the attempt that is under way was paid for out of the retry budget.
+    /// Whether the current attempt was paid for out of the retry budget.
     paid: bool,
     /// Whether the provider was asked for another token.
     asked_again: bool,
+}
+
+/// What an attempt came to.
+enum Attempted<T> {
+    /// The service reported success. An error says that the body does not hold what it should.
+    Succeeded(Result<(T, ReplyMeta), Error>),
+    Failed(Box<Failed>),
+    /// The request cannot be built from its arguments.
+    NotBuilt(Error),
+}
+
+impl<T> Attempted<T> {
+    fn meta(&self) -> Option<&ReplyMeta> {
+        match self {
+            Self::Succeeded(Ok((_, meta))) => Some(meta),
+            Self::Succeeded(Err(error)) => error.meta(),
+            Self::Failed(failed) => failed.error.meta(),
+            Self::NotBuilt(_) => None,
+        }
+    }
+
+    /// The kind of failure. A success that is malformed is a failure of the call, not of the attempt.
+    fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Succeeded(_) => None,
+            Self::Failed(failed) => Some(failed.error.kind()),
+            Self::NotBuilt(error) => Some(error.kind()),
+        }
+    }
+
+    /// What the rate limiter is told.
+    fn for_rate_limit(&self) -> PermitOutcome {
+        let reading = self.meta().map(|meta| meta.budget);
+        let failure = match self {
+            Self::NotBuilt(_) => return PermitOutcome::NotSent,
+            Self::Succeeded(_) => None,
+            Self::Failed(failed) => Some(failed.failure),
+        };
+        match (failure, reading) {
+            (Some(Failure::NoReply(Delivery::NotSent) | Failure::Untrusted), _) => {
+                PermitOutcome::NotSent
+            }
+            (_, None) => PermitOutcome::Unknown,
+            (
+                Some(Failure::Refused {
+                    status: 429,
+                    wanted_wait,
+                    ..
+                }),
+                Some(reading),
+            ) => PermitOutcome::Refused {
+                reading,
+                wait: wanted_wait,
+            },
+            (_, Some(reading)) => PermitOutcome::Answered { reading },
+        }
+    }
 }
 
 /// A permit that is settled as unknown when the attempt is dropped half way.
@@ -760,32 +764,21 @@ impl Drop for HeldPermit<'_> {
     }
 }
 
-/// What the budget is told of an attempt.
-fn outcome(result: &Result<Accepted, Failed>) -> PermitOutcome {
-    let failed = match result {
-        Ok(accepted) => {
-            return PermitOutcome::Answered {
-                reading: accepted.meta.budget,
-            };
+/// Why the generated method did not take a success. The body can hold a token, and the parser's message may quote from it, so
+/// neither is repeated.
+fn describe(error: &api::Error<()>) -> String {
+    match error {
+        api::Error::InvalidResponsePayload(body, _) if &body[..] == NOTHING => {
+            "it says nothing".to_owned()
         }
-        Err(failed) => failed,
-    };
-    let reading = failed.error.meta().map(|meta| meta.budget);
-    match (failed.failure, reading) {
-        (Failure::NoReply(Delivery::NotSent) | Failure::Untrusted, _) => PermitOutcome::NotSent,
-        (_, None) => PermitOutcome::Unknown,
-        (
-            Failure::Refused {
-                status: 429,
-                wanted_wait,
-                ..
-            },
-            Some(reading),
-        ) => PermitOutcome::Refused {
-            reading,
-            wait: wanted_wait,
-        },
-        (_, Some(reading)) => PermitOutcome::Answered { reading },
+        api::Error::InvalidResponsePayload(body, error) => {
+            if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() {
+                error_body::describe(body)
+            } else {
+                misfit(error)
+            }
+        }
+        _ => "the generated client refused it".to_owned(),
     }
 }
 

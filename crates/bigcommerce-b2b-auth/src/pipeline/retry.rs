@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bigcommerce_b2b_auth_api::{Delivery, Operation, operations};
+use bigcommerce_b2b_auth_api::{Delivery, Operation};
 
 use crate::telemetry::RetryCause;
 
@@ -317,7 +317,7 @@ impl Failure {
 
     /// Whether the failure may pass by itself, and the operation can be repeated without doing harm.
     pub(crate) fn is_retryable(self, operation: &Operation) -> bool {
-        self.is_retryable_if(Repeating::of(operation) == Repeating::Harmless)
+        self.is_retryable_if(operation.is_repeatable)
     }
 
     /// The same for a call of which it is known whether repeating it is harmless.
@@ -387,39 +387,10 @@ impl Failure {
     }
 }
 
-/// What repeating an operation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repeating {
-    /// Done twice it is as if it were done once, or what is left over expires by itself.
-    Harmless,
-    /// Each time leaves something behind.
-    LeavesOneEach,
-}
-
-/// What is known of each operation. One that is not here is taken for the harmful kind.
-const REPEATING: [(&Operation, Repeating); 6] = [
-    (
-        &operations::POST_AUTH_CUSTOMERS_STOREFRONT,
-        Repeating::Harmless,
-    ),
-    (&operations::POST_AUTH_CUSTOMER, Repeating::Harmless),
-    (&operations::GET_AUTH_STOREFRONT, Repeating::Harmless),
-    (&operations::GET_BACKEND_TOKENS, Repeating::Harmless),
-    (&operations::DELETE_AUTH_BACKEND, Repeating::Harmless),
-    (&operations::POST_AUTH_BACKEND, Repeating::LeavesOneEach),
-];
-
-impl Repeating {
-    fn of(operation: &Operation) -> Self {
-        REPEATING
-            .iter()
-            .find(|(known, _)| known.id == operation.id)
-            .map_or(Self::LeavesOneEach, |(_, repeating)| *repeating)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bigcommerce_b2b_auth_api::operations;
+
     use super::*;
 
     const NOT_SENT: Failure = Failure::NoReply(Delivery::NotSent);
@@ -471,19 +442,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_every_operation_and_only_creating_leaves_something_behind() {
+    fn only_creating_a_server_token_is_not_repeatable() {
         for operation in operations::ALL {
-            assert!(
-                REPEATING.iter().any(|(known, _)| known.id == operation.id),
-                "say what repeating {} does",
+            assert_eq!(
+                operation.is_repeatable,
+                operation.id != CREATE.id,
+                "{}",
                 operation.id
             );
-            let harmless = Repeating::of(operation) == Repeating::Harmless;
-            assert_eq!(harmless, operation.id != CREATE.id, "{}", operation.id);
         }
-        let mut unknown = *MINT;
-        unknown.id = "post-something-new";
-        assert_eq!(Repeating::of(&unknown), Repeating::LeavesOneEach);
     }
 
     #[test]

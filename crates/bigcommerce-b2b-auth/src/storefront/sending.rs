@@ -300,7 +300,7 @@ impl<'c> DataCall<'c> {
             progress.first_attempt.get_or_insert(began);
             began.saturating_duration_since(progress.idle_since)
         });
-        let span = telemetry::attempt_span_to(
+        let span = telemetry::attempt_span(
             self.operation,
             (&server.host, server.port),
             &server.url,
@@ -316,7 +316,7 @@ impl<'c> DataCall<'c> {
         let ended = self.now();
         self.progress(|progress| progress.idle_since = ended);
         let meta = attempted.meta.as_ref();
-        telemetry::record_attempted(&span, meta, attempted.kind);
+        telemetry::record_attempt(&span, meta, attempted.kind);
         if let Some(observer) = self.client.observer() {
             observer.on_attempt(&AttemptEvent {
                 operation: self.operation,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ClockReading, CustomerAccessToken, Error, ErrorKind,
-    pipeline::call::Effort,
+    pipeline::call::CallProgress,
     telemetry::{self, FetchCause},
     time::deadline::in_time,
 };
@@ -78,7 +78,7 @@ impl StorefrontTokens {
                     cause: FetchCause::Blocking,
                     old: Some(entry),
                     valid_for_at_least: least,
-                    effort: Arc::default(),
+                    progress: Arc::default(),
                 };
                 return self.fetch_and_wait(key, errand, ends_at).await;
             }
@@ -100,7 +100,7 @@ impl StorefrontTokens {
                     cause: FetchCause::Cold,
                     old: None,
                     valid_for_at_least: least,
-                    effort: Arc::default(),
+                    progress: Arc::default(),
                 };
                 return self.fetch_and_wait(key, errand, ends_at).await;
             }
@@ -142,7 +142,7 @@ impl StorefrontTokens {
             cause: FetchCause::Soft,
             old: Some(Arc::clone(entry)),
             valid_for_at_least: Duration::ZERO,
-            effort: Arc::default(),
+            progress: Arc::default(),
         };
         if self.board(key, errand, Some(slot)).is_err() {
             put_off(a_moment);
@@ -186,7 +186,7 @@ impl StorefrontTokens {
             cause: FetchCause::Blocking,
             old: Some(Arc::clone(&entry)),
             valid_for_at_least: least,
-            effort: Arc::default(),
+            progress: Arc::default(),
         };
         let error = match self.fetch_and_wait(key, errand, patience).await {
             Ok(token) => return Ok(token),
@@ -364,7 +364,7 @@ impl StorefrontTokens {
             cause,
             old,
             valid_for_at_least,
-            effort,
+            progress,
         } = errand;
         match cause {
             FetchCause::Cold => counters.fetches_cold.one(),
@@ -382,7 +382,7 @@ impl StorefrontTokens {
             cause,
             old,
             valid_for_at_least,
-            effort: Arc::clone(&effort),
+            progress: Arc::clone(&progress),
             epoch,
             span: span.clone(),
             slot,
@@ -391,7 +391,7 @@ impl StorefrontTokens {
         let flight = async move {
             let urgency = pilot.urgency();
             let work = fetch.run(urgency);
-            pilot.fly(work, move || effort.has_sent()).await;
+            pilot.fly(work, move || progress.has_sent()).await;
             shared.sweep_now_and_then();
         };
         drop(runtime.spawn(flight.instrument(span)));
@@ -429,7 +429,7 @@ pub(super) struct Errand {
     /// How long the token has to be valid. Zero for any that is.
     pub(super) valid_for_at_least: Duration,
     /// Told how far the fetch has come, if it is this errand that it begins for.
-    pub(super) effort: Arc<Effort>,
+    pub(super) progress: Arc<CallProgress>,
 }
 
 enum Aboard {

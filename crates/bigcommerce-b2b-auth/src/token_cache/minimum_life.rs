@@ -80,7 +80,7 @@ pub(super) fn check(least: Duration) -> Result<(), Error> {
 /// The error of a request that needs a longer life than the service grants.
 pub(super) fn too_short(granted: Duration, least: Duration) -> Error {
     Error::of_call(
-        operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
+        operations::POST_AUTH_CUSTOMERS_STOREFRONT.name,
         ErrorKind::TokenTooShort,
         format!(
             "the service granted a token that can be used for {}, and the request needs {}",

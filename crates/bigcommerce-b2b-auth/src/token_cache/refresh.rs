@@ -32,7 +32,7 @@ use super::{
 use crate::{
     CallOptions, ClockReading, CustomerAccessToken, Error, ErrorKind, Priority,
     operations::mint::Mint,
-    pipeline::{call::Effort, transport::operations},
+    pipeline::{call::CallProgress, transport::operations},
     telemetry::{FetchCause, TokenFetchEvent, TokenSource},
     time::service_clock::Skew,
     token::bearer::{self, Unsendable},
@@ -59,7 +59,7 @@ pub(super) struct Fetch {
     pub(super) old: Option<Arc<Entry>>,
     /// How long a token of the shared store has to be valid to be taken.
     pub(super) valid_for_at_least: Duration,
-    pub(super) effort: Arc<Effort>,
+    pub(super) progress: Arc<CallProgress>,
     /// The customer's last log-out when the fetch began.
     pub(super) epoch: Epoch,
     pub(super) span: Span,
@@ -114,7 +114,7 @@ impl Fetch {
                 self.postpone_renewal(error);
             }
         }
-        if self.effort.has_waited() {
+        if self.progress.has_waited() {
             counters.budget_waits.one();
         }
         let failed = fetched.as_ref().err().map(Error::kind);
@@ -273,12 +273,12 @@ impl Fetch {
                 channel: self.key.channel(),
                 customer_access_token: self.customer_access_token.clone(),
             };
-            let effort = Some(Arc::clone(&self.effort));
-            let call = pin!(mint.run(&self.store.client, Some(options), effort));
+            let progress = Some(Arc::clone(&self.progress));
+            let call = pin!(mint.run(&self.store.client, Some(options), progress));
             match select(call, pin!(urgency.more_than(known))).await {
                 Either::Left((reply, _)) => break reply?.into_value(),
                 // What was sent takes no permit any more; what was not goes back in line, further to the front.
-                Either::Right(((), call)) if self.effort.has_sent() => {
+                Either::Right(((), call)) if self.progress.has_sent() => {
                     break call.await?.into_value();
                 }
                 Either::Right(_) => {}
@@ -343,7 +343,7 @@ impl Fetch {
     /// Remembers a failure, so that it is not repeated at once.
     fn failed(&self, admission: &Admission<'_>, error: &Error) {
         let (now, fraction) = (self.now(), self.fraction());
-        let token = self.effort.token();
+        let token = self.progress.token();
         let mint = FailedMint {
             error,
             token,
@@ -369,13 +369,18 @@ impl Fetch {
     }
 
     fn error(&self, kind: ErrorKind, summary: &'static str) -> Error {
-        Error::of_call(operations::POST_AUTH_CUSTOMERS_STOREFRONT.id, kind, summary).retryable(true)
+        Error::of_call(
+            operations::POST_AUTH_CUSTOMERS_STOREFRONT.name,
+            kind,
+            summary,
+        )
+        .retryable(true)
     }
 }
 
 fn forgotten() -> Error {
     Error::of_call(
-        operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
+        operations::POST_AUTH_CUSTOMERS_STOREFRONT.name,
         ErrorKind::Forgotten,
         "the customer was forgotten while the token was fetched",
     )
@@ -388,7 +393,7 @@ pub(super) fn a_moment(fraction: f64) -> Duration {
 
 fn rejected(summary: &'static str, wait: Duration) -> Error {
     Error::of_call(
-        operations::POST_AUTH_CUSTOMERS_STOREFRONT.id,
+        operations::POST_AUTH_CUSTOMERS_STOREFRONT.name,
         ErrorKind::TokenRejected,
         summary,
     )

@@ -518,7 +518,7 @@ impl Engine {
             cause: FetchCause::Warm,
             old,
             valid_for_at_least: customer.request.valid_for_at_least,
-            effort: Arc::clone(&effort),
+            progress: Arc::clone(&effort),
         };
         self.control.0.tally.began();
         self.under_way.push(Box::pin(async move {
