@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::provenance::Origin;
 use crate::revisions::{self, VENDOR_FILES};
-use crate::{browser, generate, import, long, public_api, simulate, unreferenced};
+use crate::{browser, excluded, generate, import, long, public_api, simulate, unreferenced};
 
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ enum Work {
     ),
     /// Runs every test of the workspace, and looks for snapshots that none of them uses.
     Tests,
+    /// Compiles the workspaces that are no part of this one.
+    Excluded,
     /// Lints the SDK with each of its features alone, and with none.
     Features,
     /// Tries the interleavings of the flights of managed tokens.
@@ -97,6 +99,7 @@ const STEPS: &[(&str, Work)] = &[
         ),
     ),
     ("features", Work::Features),
+    ("excluded workspaces", Work::Excluded),
     ("interleavings", Work::Interleavings),
     (
         "the system's TLS",
@@ -194,6 +197,7 @@ impl Work {
                 format!("{environment}cargo {}", arguments.join(" "))
             }
             Self::Tests => "INSTA_UPDATE='no' cargo test --workspace".to_owned(),
+            Self::Excluded => excluded::shown(),
             Self::Features => format!("cargo {}, for each", lint_with("FEATURE").join(" ")),
             Self::Interleavings => "cargo xtask test interleavings".to_owned(),
             Self::Browser => "cargo xtask test browser".to_owned(),
@@ -212,6 +216,7 @@ impl Work {
         match self {
             Self::Cargo(arguments, environment) => cargo(root, arguments, environment),
             Self::Tests => unreferenced::test(root).map_err(|error| Some(error.to_string())),
+            Self::Excluded => excluded::run(root, out).map_err(|error| Some(error.to_string())),
             Self::Features => FEATURES
                 .iter()
                 .try_for_each(|feature| cargo(root, &lint_with(feature), None)),

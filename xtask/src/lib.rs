@@ -9,6 +9,7 @@ pub mod ci;
 mod code;
 pub mod diff;
 pub mod error;
+pub mod excluded;
 pub mod generate;
 pub mod import;
 pub mod load;
