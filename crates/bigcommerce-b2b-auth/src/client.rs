@@ -74,6 +74,18 @@ use crate::{auth::credentials::Token, rate_limit::Successes};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// The same call compiles with the access token:
+///
+/// ```
+/// use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess};
+///
+/// # async fn run() -> Result<(), bigcommerce_b2b_auth::Error> {
+/// let client = Client::builder().credentials(StoreAccess::new("abc123", "an access token")?).build()?;
+/// client.mint_storefront_token(CustomerId::new(42)?).send().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Client<C = StoreAccess> {
     shared: Arc<Shared>,
