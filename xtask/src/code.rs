@@ -27,18 +27,6 @@ const PASSES: &[Pass] = &[
         places: Some,
     },
     Pass {
-        name: "ready-base-url",
-        reason: "a base URL that is text is put together and parsed for every request; the project's type does it once",
-        apply: ready_base_url,
-        places: |_| Some(3), // the field, the constructor's argument, and where the one becomes the other
-    },
-    Pass {
-        name: "ready-urls",
-        reason: "the other half of it: where a path has no parameters, the request takes the URL that is ready",
-        apply: ready_urls,
-        places: Some,
-    },
-    Pass {
         name: "secret-or-list",
         reason: "serde's derived code for such a choice copies secrets into a buffer that nobody wipes, and tries each form in turn",
         apply: secret_or_list,
@@ -108,44 +96,6 @@ fn drop_api_version(file: &mut syn::File) -> usize {
 fn adds_api_version(call: &ExprMethodCall) -> bool {
     let named = |argument: &Expr| matches!(argument, Expr::Call(call) if call.args.iter().any(|text| is_text(text, "api-version")));
     is_variable(&call.receiver, HEADERS) && call.args.first().is_some_and(named)
-}
-
-fn ready_base_url(file: &mut syn::File) -> usize {
-    let mut changed = 0;
-    for item in &mut file.items {
-        if let Item::Struct(item) = item
-            && item.ident == "Client"
-        {
-            for field in &mut item.fields {
-                if field.ident.as_ref().is_some_and(|name| name == "baseurl") {
-                    field.ty = parse_quote!(::bigcommerce_b2b_auth_api::BaseUrl);
-                    changed += 1;
-                }
-            }
-        }
-    }
-    for method in methods(file).filter(|method| method.sig.ident == "new_with_client") {
-        for argument in &mut method.sig.inputs {
-            if let syn::FnArg::Typed(argument) = argument
-                && matches!(&*argument.pat, Pat::Ident(name) if name.ident == "baseurl")
-            {
-                *argument.ty =
-                    parse_quote!(impl ::std::convert::Into<::bigcommerce_b2b_auth_api::BaseUrl>);
-                changed += 1;
-            }
-        }
-        for statement in &mut method.block.stmts {
-            if let Stmt::Expr(Expr::Struct(made), _) = statement {
-                for field in &mut made.fields {
-                    if matches!(&field.member, syn::Member::Named(name) if name == "baseurl") {
-                        field.expr = parse_quote!(baseurl.into());
-                        changed += 1;
-                    }
-                }
-            }
-        }
-    }
-    changed
 }
 
 fn secret_or_list(file: &mut syn::File) -> usize {
@@ -238,73 +188,6 @@ fn drop_derive(attribute: &mut syn::Attribute, name: &str) {
     }
 }
 
-/// Counts the methods whose path has parameters as well: there the URL stays text.
-fn ready_urls(file: &mut syn::File) -> usize {
-    let mut seen = 0;
-    for method in methods(file) {
-        let statements = &mut method.block.stmts;
-        let Some((index, variable, path)) =
-            statements
-                .iter()
-                .enumerate()
-                .find_map(|(index, statement)| {
-                    let (variable, path) = formats_url(statement)?;
-                    Some((index, variable, path))
-                })
-        else {
-            continue;
-        };
-        let Some(path) = path else {
-            seen += 1;
-            continue;
-        };
-        let sent = statements.iter_mut().filter_map(value_mut).any(|expression| {
-            let Some(call) = call_in_chain(expression, |call| {
-                call.args.len() == 1
-                    && call.args.first().is_some_and(|url| is_variable(url, &variable))
-            }) else {
-                return false;
-            };
-            let verb = syn::Ident::new(&call.method.to_string().to_uppercase(), call.method.span());
-            *call = parse_quote!(self.baseurl.request(&self.client, ::reqwest::Method::#verb, #path));
-            true
-        });
-        if sent {
-            statements.remove(index);
-            seen += 1;
-        }
-    }
-    seen
-}
-
-/// `let url = format!("{}/path", self.baseurl)`: the variable and, if it has no parameters, the path.
-fn formats_url(statement: &Stmt) -> Option<(String, Option<String>)> {
-    let Stmt::Local(local) = statement else {
-        return None;
-    };
-    let (Pat::Ident(variable), Expr::Macro(made)) = (&local.pat, &*local.init.as_ref()?.expr)
-    else {
-        return None;
-    };
-    let arguments = made
-        .mac
-        .parse_body_with(Punctuated::<Expr, syn::Token![,]>::parse_terminated)
-        .ok()?;
-    let mut arguments = arguments.iter();
-    let (Expr::Lit(text), Expr::Field(base)) = (arguments.next()?, arguments.next()?) else {
-        return None;
-    };
-    let syn::Lit::Str(text) = &text.lit else {
-        return None;
-    };
-    if !matches!(&base.member, syn::Member::Named(name) if name == "baseurl") {
-        return None;
-    }
-    let path = text.value().strip_prefix("{}")?.to_owned();
-    let fixed = arguments.next().is_none() && !path.contains(['{', '}']);
-    Some((variable.ident.to_string(), fixed.then_some(path)))
-}
-
 fn declares(statement: &Stmt, variable: &str) -> bool {
     matches!(statement, Stmt::Local(local) if matches!(&local.pat, Pat::Ident(name) if name.ident == variable))
 }
@@ -313,24 +196,6 @@ fn declares(statement: &Stmt, variable: &str) -> bool {
 fn value_mut(statement: &mut Stmt) -> Option<&mut Expr> {
     match statement {
         Stmt::Local(local) => local.init.as_mut().map(|init| &mut *init.expr),
-        _ => None,
-    }
-}
-
-/// The first call, from the outermost of a chain inwards, that is the one wanted.
-fn call_in_chain(
-    expression: &mut Expr,
-    wanted: impl Fn(&ExprMethodCall) -> bool,
-) -> Option<&mut ExprMethodCall> {
-    match expression {
-        Expr::MethodCall(call) => {
-            if wanted(call) {
-                Some(call)
-            } else {
-                call_in_chain(&mut call.receiver, wanted)
-            }
-        }
-        Expr::Try(tried) => call_in_chain(&mut tried.expr, wanted),
         _ => None,
     }
 }
@@ -391,7 +256,7 @@ mod tests {
     "#;
 
     #[test]
-    fn requests_take_the_url_that_is_ready_and_no_header_that_nobody_knows() {
+    fn requests_have_no_header_that_nobody_knows_and_a_choice_of_secrets_is_read_by_hand() {
         let mut file = syn::parse_file(CLIENT).unwrap();
         run(&mut file).unwrap();
         insta::assert_snapshot!(prettyplease::unparse(&file));
@@ -401,9 +266,7 @@ mod tests {
     fn code_of_another_shape_is_refused() {
         for (known, other) in [
             ("\"api-version\"", "\"x-version\""),
-            ("baseurl: String", "base_url: String"),
-            ("self.client.post(url)", "self.client.post(&url)"),
-            ("{}/auth/backend", "{0}/auth/backend"),
+            ("header_map.append(", "headers.append("),
         ] {
             let mut file = syn::parse_file(&CLIENT.replacen(known, other, 1)).unwrap();
             let error = run(&mut file).unwrap_err();
