@@ -355,7 +355,7 @@ The six calls that make, list and delete the tokens of BigCommerce B2B Edition.
 
 Version: v3*/
 pub struct Client {
-    pub(crate) baseurl: ::bigcommerce_b2b_auth_api::BaseUrl,
+    pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
     pub(crate) inner: ::std::sync::Arc<dyn ::bigcommerce_b2b_auth_api::Transport>,
 }
@@ -367,12 +367,12 @@ impl Client {
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
     pub fn new_with_client(
-        baseurl: impl ::std::convert::Into<::bigcommerce_b2b_auth_api::BaseUrl>,
+        baseurl: &str,
         client: reqwest::Client,
         inner: ::std::sync::Arc<dyn ::bigcommerce_b2b_auth_api::Transport>,
     ) -> Self {
         Self {
-            baseurl: baseurl.into(),
+            baseurl: baseurl.to_string(),
             client,
             inner,
         }
@@ -412,10 +412,11 @@ Sends a `POST` request to `/auth/backend`
         &'a self,
         body: &'a types::PostAuthBackendRequest,
     ) -> Result<ResponseValue<types::PostAuthBackendResponse200>, Error<()>> {
+        let url = format!("{}/auth/backend", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::POST, "/auth/backend")
+            .client
+            .post(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
@@ -445,10 +446,11 @@ Sends a `DELETE` request to `/auth/backend`
         &'a self,
         body: &'a types::DeleteAuthBackendRequest,
     ) -> Result<ResponseValue<types::DeleteAuthBackendResponse200>, Error<()>> {
+        let url = format!("{}/auth/backend", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::DELETE, "/auth/backend")
+            .client
+            .delete(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
@@ -478,10 +480,11 @@ Sends a `POST` request to `/auth/customers`
         &'a self,
         body: &'a types::PostAuthCustomerRequest,
     ) -> Result<ResponseValue<types::PostAuthCustomerResponse200>, Error<()>> {
+        let url = format!("{}/auth/customers", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::POST, "/auth/customers")
+            .client
+            .post(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
@@ -514,10 +517,11 @@ Sends a `POST` request to `/auth/customers/storefront`
         ResponseValue<types::PostAuthCustomersStorefrontResponse200>,
         Error<()>,
     > {
+        let url = format!("{}/auth/customers/storefront", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::POST, "/auth/customers/storefront")
+            .client
+            .post(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
@@ -551,10 +555,11 @@ Arguments:
         channel_id: Option<i64>,
         jwt_token: &'a ::bigcommerce_b2b_auth_api::SecretString,
     ) -> Result<ResponseValue<types::GetAuthStorefrontResponse200>, Error<()>> {
+        let url = format!("{}/auth/storefront", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::GET, "/auth/storefront")
+            .client
+            .get(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),
@@ -589,10 +594,11 @@ Arguments:
         limit: Option<i64>,
         offset: Option<i64>,
     ) -> Result<ResponseValue<types::GetBackendTokensResponse200>, Error<()>> {
+        let url = format!("{}/backend/tokens", self.baseurl,);
         #[allow(unused_mut)]
         let mut request = self
-            .baseurl
-            .request(&self.client, ::reqwest::Method::GET, "/backend/tokens")
+            .client
+            .get(url)
             .header(
                 ::reqwest::header::ACCEPT,
                 ::reqwest::header::HeaderValue::from_static("application/json"),

@@ -1,8 +1,8 @@
 //! The low-level client of the BigCommerce B2B Edition Authentication API.
 //!
 //! [`Client`], [`types`], [`operations`] and [`calls`] are generated from the vendor's OpenAPI document with this project's
-//! corrections. Written by hand are only the [`BaseUrl`] that requests go to, the [`Transport`] through which they leave, the
-//! trait [`Call`] of the values in [`calls`], and the [`SecretString`] that passwords and tokens are.
+//! corrections. Written by hand are only the [`Transport`] through which requests leave, the trait [`Call`] of the values in
+//! [`calls`], and the [`SecretString`] that passwords and tokens are.
 //!
 //! **Most people want the crate `bigcommerce-b2b-auth`**, which is built on this one and adds what a service in use
 //! needs. This crate is for those who need the bare calls, or a transport of their own.
@@ -51,7 +51,6 @@
 // Generated code names the secret type by this crate's name, so that the same tokens compile here and in the mock crate.
 extern crate self as bigcommerce_b2b_auth_api;
 
-mod base_url;
 mod call;
 #[rustfmt::skip]
 mod generated;
@@ -60,7 +59,6 @@ mod operation;
 mod secret;
 mod transport;
 
-pub use base_url::BaseUrl;
 pub use call::Call;
 pub use generated::{Client, calls, operations, types};
 pub use operation::Operation;
