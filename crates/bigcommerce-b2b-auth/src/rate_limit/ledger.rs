@@ -7,7 +7,8 @@
 //! arrived.
 //!
 //! No header is believed beyond what the documented service can mean. Allocation, window and time until the reset are
-//! clamped when they are read. Besides, if nothing was sent for a documented minute, the next request goes as a probe,
+//! clamped when they are read, and an allocation that is larger than the documented one is believed only when several
+//! responses in a row state it. Besides, if nothing was sent for a documented minute, the next request goes as a probe,
 //! whatever the headers said. Only a 429 stops the store for longer, up to
 //! [`max_retry_after`](BudgetLimit::max_retry_after).
 
@@ -24,8 +25,15 @@ const DOCUMENTED_WINDOW: Duration = Duration::from_secs(60);
 
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 
-/// The largest allocation that is believed for a documented window; the documented one is 150.
+/// The largest allocation that is believed for a documented window.
 const MOST_REQUESTS: u64 = 10_000;
+
+/// The documented allocation for a documented window.
+const DOCUMENTED_REQUESTS: u64 = 150;
+
+/// How many responses in a row have to state the same allocation before it is believed to be larger than the documented one.
+/// Less is believed at once.
+const AGREEING: u32 = 3;
 
 /// While others spend from the store's budget, one request in this many is left alone, so that theirs, which may come at
 /// any moment, does not turn ours into a refusal.
@@ -73,6 +81,13 @@ impl Allocation {
         })
     }
 
+    /// Whether it grants more than the documented allocation, in any stretch of time.
+    fn is_larger_than_documented(self) -> bool {
+        self.requests > DOCUMENTED_REQUESTS
+            || u128::from(self.requests) * DOCUMENTED_WINDOW.as_millis()
+                > u128::from(DOCUMENTED_REQUESTS) * self.window.as_millis()
+    }
+
     /// What is left alone while others spend as well.
     fn reserve(self) -> u64 {
         (self.requests / RESERVE).max(1)
@@ -94,6 +109,8 @@ pub(super) struct Ledger {
     allocation: Option<Allocation>,
     /// When a response last stated the allocation.
     stated: Option<Instant>,
+    /// An allocation that is larger than the documented one, and how many responses in a row stated it.
+    larger: Option<(Allocation, u32)>,
     /// When each request that still counts was answered, the earliest first. How long it counts is decided by the window
     /// that is known when somebody asks: one response that states a short window makes none of them vanish.
     counted: VecDeque<Instant>,
@@ -122,6 +139,7 @@ impl Ledger {
             limit,
             allocation: None,
             stated: None,
+            larger: None,
             counted: VecDeque::new(),
             under_way: Vec::new(),
             next_permit: 0,
@@ -143,7 +161,7 @@ impl Ledger {
         let at = if self.is_probed() {
             None
         } else {
-            self.by_count(now, self.by_pace(now, 0))
+            self.by_count(self.by_pace(now, 0))
         };
         match at {
             Some(at) => Next::At(at.max(open).min(at_latest)),
@@ -211,10 +229,13 @@ impl Ledger {
     }
 
     /// `at`, or a later moment if the allocation is used up at that one. `None` if it depends on a response.
-    fn by_count(&self, now: Instant, at: Instant) -> Option<Instant> {
-        // What the service said is left goes first.
-        let counts = !self.limit.is_unlimited() && self.left_at(now).is_none();
-        let Some(allocation) = self.allocation.filter(|_| counts) else {
+    ///
+    /// It holds beside what the service says is left: one response that says too much lifts no limit.
+    fn by_count(&self, at: Instant) -> Option<Instant> {
+        if self.limit.is_unlimited() {
+            return Some(at);
+        }
+        let Some(allocation) = self.allocation else {
             return Some(at);
         };
         let until = |answered: &Instant| later(*answered, allocation.window);
@@ -334,9 +355,12 @@ impl Ledger {
             .allocated
             .and_then(|requests| Allocation::stated(requests, window));
         if let Some(stated) = stated {
-            self.allocation = Some(stated);
+            let believed = self.believed(stated);
+            self.allocation = Some(believed);
             self.stated = Some(now);
-            self.see_others(now, took, reading, stated);
+            if believed == stated {
+                self.see_others(now, took, reading, stated);
+            }
         } else if self
             .stated
             .is_some_and(|at| later(at, DOCUMENTED_WINDOW) <= now)
@@ -345,6 +369,26 @@ impl Ledger {
             self.allocation = None;
             self.stated = None;
             self.others = Others::default();
+        }
+    }
+
+    /// A stated allocation, or the documented one in place of a larger one that is not stated by several responses in a row.
+    fn believed(&mut self, stated: Allocation) -> Allocation {
+        if !stated.is_larger_than_documented() {
+            self.larger = None;
+            return stated;
+        }
+        let times = match self.larger {
+            Some((known, times)) if known == stated => times.saturating_add(1),
+            _ => 1,
+        };
+        self.larger = Some((stated, times));
+        if times >= AGREEING {
+            return stated;
+        }
+        Allocation {
+            requests: DOCUMENTED_REQUESTS,
+            window: DOCUMENTED_WINDOW,
         }
     }
 
@@ -368,10 +412,16 @@ impl Ledger {
             until: later(now, resets_after),
         };
         self.left = Some(match self.left_at(now) {
-            // A reply that comes late tells of an earlier moment: it can only lower what is thought to be left.
+            // A reply that comes late tells of an earlier moment: it can only lower what is thought to be left, and only for as
+            // long as it says itself.
             Some(known) if known.permit > permit => Left {
+                permit: known.permit,
                 requests: known.requests.min(requests),
-                ..known
+                until: if requests < known.requests {
+                    known.until.min(new.until)
+                } else {
+                    known.until
+                },
             },
             _ => new,
         });
@@ -1174,13 +1224,15 @@ mod tests {
     /// What is taken from a response that states this allocation.
     fn stated(allocated: u64, window: Option<Duration>) -> (Option<u64>, Duration) {
         let mut book = Book::new(BudgetLimit::default());
-        let permit = book.take();
         let reading = BudgetReading {
             allocated: Some(allocated),
             window,
             ..BudgetReading::default()
         };
-        book.settle(permit, &PermitOutcome::Answered { reading });
+        for _ in 0..AGREEING {
+            let permit = book.take();
+            book.settle(permit, &PermitOutcome::Answered { reading });
+        }
         let described = book.ledger.describe(book.now);
         (described.allocated, described.window)
     }
@@ -1235,6 +1287,7 @@ mod tests {
             let mut book = Book::new(BudgetLimit::default());
             let permit = book.take();
             let reading = BudgetReading {
+                allocated: Some(150 * window.as_secs() / 60),
                 window: Some(window),
                 ..reading(0, resets_after)
             };
@@ -1533,17 +1586,123 @@ mod tests {
     }
 
     #[test]
-    fn the_services_word_of_what_is_left_goes_before_the_count_made_here() {
+    fn a_response_that_says_more_is_left_does_not_lift_the_count_made_here() {
         let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
         let permits = [book.take(), book.take(), book.take()];
         for permit in &permits[..2] {
             book.settle(*permit, &told(2));
         }
         assert!(book.wait().unwrap() > 50 * SECOND, "both are counted");
-        // Some were lost on the way, and were never counted there.
-        book.answer(permits[2], 1, 30 * SECOND);
+        book.answer(permits[2], 100, 30 * SECOND);
+        assert_eq!(book.ledger.describe(book.now).left, Some(100));
+        assert!(book.wait().unwrap() > 50 * SECOND, "all three are counted");
+        book.now += MINUTE;
         assert_eq!(book.wait(), Some(Duration::ZERO));
-        assert_eq!(book.ledger.describe(book.now).left, Some(1));
+    }
+
+    #[test]
+    fn a_larger_allocation_than_documented_is_believed_when_three_responses_in_a_row_state_it() {
+        let stating = |allocated: u64, window: Duration| PermitOutcome::Answered {
+            reading: BudgetReading {
+                allocated: Some(allocated),
+                window: Some(window),
+                remaining: Some(allocated - 1),
+                resets_after: Some(window),
+            },
+        };
+        let documented = (Some(150), MINUTE);
+        for (allocated, window) in [(151, MINUTE), (3, SECOND), (166, SECOND), (10_000, MINUTE)] {
+            let mut book = Book::new(BudgetLimit::default());
+            let state = |book: &mut Book, outcome: &PermitOutcome| {
+                let permit = book.take();
+                book.settle(permit, outcome);
+                let described = book.ledger.describe(book.now);
+                (described.allocated, described.window)
+            };
+            let larger = stating(allocated, window);
+            assert_eq!(state(&mut book, &larger), documented);
+            assert_eq!(state(&mut book, &larger), documented);
+            // Another statement in between ends the agreement.
+            assert_eq!(state(&mut book, &stating(150, MINUTE)), documented);
+            assert_eq!(state(&mut book, &larger), documented);
+            assert_eq!(state(&mut book, &stating(9_000, MINUTE)), documented);
+            assert_eq!(state(&mut book, &larger), documented);
+            assert_eq!(state(&mut book, &larger), documented);
+            assert_eq!(state(&mut book, &larger), (Some(allocated), window));
+            assert_eq!(state(&mut book, &larger), (Some(allocated), window));
+            // A smaller one is believed at once.
+            assert_eq!(state(&mut book, &told(140)), (Some(140), MINUTE));
+        }
+    }
+
+    #[test]
+    fn a_late_response_lowers_what_is_left_only_until_its_own_window_ends() {
+        let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
+        let permits = [book.take(), book.take()];
+        book.answer(permits[1], 150, MINUTE);
+        book.answer(permits[0], 0, SECOND);
+        assert_eq!(book.ledger.describe(book.now).left, Some(0));
+        assert_eq!(book.wait(), Some(SECOND));
+        // One that lowers nothing changes nothing.
+        let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
+        let permits = [book.take(), book.take()];
+        book.answer(permits[1], 1, MINUTE);
+        book.answer(permits[0], 150, SECOND);
+        assert_eq!(book.ledger.describe(book.now).left, Some(0));
+        assert_eq!(book.wait(), Some(MINUTE));
+    }
+
+    /// A service with a sliding window, one response in ten of which states too much, some of which are slow, and callers who
+    /// want everything.
+    #[test]
+    fn responses_that_state_too_much_cause_neither_too_many_requests_in_a_minute_nor_a_stop() {
+        let mut random = fastrand::Rng::with_seed(12);
+        let mut book = Book::new(BudgetLimit::default());
+        let mut arrived: VecDeque<Instant> = VecDeque::new();
+        let mut under_way: Vec<(Instant, u64, BudgetReading)> = Vec::new();
+        let (mut sent, mut most, mut longest_pause) = (0, 0, Duration::ZERO);
+        while book.at() < 60 * MINUTE {
+            while let Some(place) = under_way.iter().position(|(due, ..)| *due <= book.now) {
+                let (_, permit, reading) = under_way.swap_remove(place);
+                book.settle(permit, &PermitOutcome::Answered { reading });
+            }
+            while under_way.len() < 24
+                && matches!(book.ledger.next(book.now), Next::At(at) if at <= book.now)
+            {
+                let permit = book.ledger.take(book.now);
+                if let Some(last) = arrived.back() {
+                    longest_pause = longest_pause.max(book.now - *last);
+                }
+                arrived.push_back(book.now);
+                while arrived.front().is_some_and(|it| *it + MINUTE <= book.now) {
+                    arrived.pop_front();
+                }
+                sent += 1;
+                most = most.max(arrived.len());
+                let oldest = arrived.front().copied().unwrap_or(book.now);
+                let left = 150_u64.saturating_sub(arrived.len() as u64);
+                let mut reading = reading(left, MINUTE - (book.now - oldest));
+                match random.u8(..20) {
+                    0 => {
+                        reading.allocated = Some(100_000);
+                        reading.window = Some(SECOND);
+                        reading.remaining = Some(99_999);
+                        reading.resets_after = Some(SECOND);
+                    }
+                    1 => {
+                        reading.remaining = Some(150);
+                        reading.resets_after = Some(MINUTE);
+                    }
+                    _ => {}
+                }
+                let takes = if random.u8(..20) == 0 { 1_500 } else { 50 };
+                under_way.push((book.now + Duration::from_millis(takes), permit, reading));
+            }
+            book.now += Duration::from_millis(5);
+        }
+        assert!(most <= 150, "{most} in a minute");
+        assert!(longest_pause < 30 * SECOND, "{longest_pause:?}");
+        assert!(sent > 60 * 120, "{sent} in an hour");
     }
 
     #[test]
