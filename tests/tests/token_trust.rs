@@ -196,6 +196,21 @@ async fn a_direct_call_works_where_this_machines_clock_is_days_ahead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_date_that_is_ahead_makes_no_token_of_another_response_unusable() {
+    let managed = Managed::new(Wanted::default());
+    let token = managed.token_that_lasts(1, HOUR / 2);
+    let ahead = http_date(managed.clock.true_time() + HOUR);
+    managed.next_token_of(Operation::Mint, &token, &[("date", &ahead)]);
+    let error = call(&managed, Operation::Mint).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedReply);
+    // This one does not tell the service's clock.
+    let now = http_date(managed.clock.true_time());
+    let of_a_cache = [("date", now.as_str()), ("age", "1")];
+    managed.next_token_of(Operation::Mint, &token, &of_a_cache);
+    call(&managed, Operation::Mint).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_storefront_operation_refuses_a_token_of_another_store() {
     let managed = Managed::new(Wanted {
         retries: true,

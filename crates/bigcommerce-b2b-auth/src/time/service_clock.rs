@@ -2,7 +2,8 @@
 //!
 //! A token states its expiry by the service's clock. A correction that ends a token earlier does no harm and acts at once. One
 //! that lets it live longer is believed only when several responses in a row agree, and only up to a few minutes: a single wrong
-//! `Date` must not lengthen a life.
+//! `Date` must not lengthen a life. Nor may it make the token of another response unusable: where one without a `Date` of its own
+//! would be over when it came, what a single response said is not believed.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -21,6 +22,9 @@ const NOTICED: Duration = Duration::from_secs(2);
 /// The most that a token is taken to live longer.
 const LONGEST_EXTENSION: Duration = Duration::from_secs(5 * 60);
 
+/// Less is not left of a token because of what a single other response said.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+
 /// By how much the service's clock and this machine's differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Skew {
@@ -28,6 +32,8 @@ pub(crate) enum Skew {
     #[default]
     None,
     ServiceAhead(Duration),
+    /// The same by one response alone, which is not the one that is corrected.
+    PerhapsAhead(Duration),
     ServiceBehind(Duration),
 }
 
@@ -47,8 +53,19 @@ impl Skew {
     /// An expiry by this machine's clock. It is at most five minutes later than the token states, or than the request, where the
     /// token seems to have expired by then.
     pub(crate) fn expiry(self, stated: SystemTime, requested_at: SystemTime) -> SystemTime {
-        let Self::ServiceBehind(by) = self else {
-            return self.at_the_earliest(stated);
+        let by = match self {
+            Self::ServiceBehind(by) => by,
+            Self::PerhapsAhead(_) => {
+                // A token that has just been issued is not that close to its end.
+                let earliest = self.at_the_earliest(stated);
+                let left = earliest.duration_since(requested_at).unwrap_or_default();
+                return if left < SHORTEST_LIFE {
+                    stated
+                } else {
+                    earliest
+                };
+            }
+            Self::ServiceAhead(_) | Self::None => return self.at_the_earliest(stated),
         };
         let corrected = stated.checked_add(by);
         let latest = stated.max(requested_at).checked_add(LONGEST_EXTENSION);
@@ -62,7 +79,9 @@ impl Skew {
     pub(crate) fn at_the_earliest(self, time: SystemTime) -> SystemTime {
         match self {
             // What lies before the beginning of a clock has passed.
-            Self::ServiceAhead(by) => time.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH),
+            Self::ServiceAhead(by) | Self::PerhapsAhead(by) => {
+                time.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH)
+            }
             Self::ServiceBehind(_) | Self::None => time,
         }
     }
@@ -82,17 +101,18 @@ impl ServiceClock {
     pub(crate) fn observe(&self, requested_at: SystemTime, date: Option<SystemTime>) -> Skew {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(date) = date else {
-            return recent.skew();
+            return recent.borrowed();
         };
         recent.add(millis_ahead(requested_at, date));
-        recent.skew()
+        recent.after_latest()
     }
 
-    /// The correction for a token that did not come with a response of the service.
+    /// The correction for a token that did not come with a response of the service. What ends it earlier costs a mint at most, so
+    /// the latest response is believed alone.
     #[cfg(feature = "tokens")]
     pub(crate) fn skew(&self) -> Skew {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.skew()
+        recent.after_latest()
     }
 }
 
@@ -102,23 +122,35 @@ impl Recent {
         self.0 = [Some(millis), first, second];
     }
 
-    /// The latest difference alone where it ends tokens earlier. Otherwise the smallest correction of several that agree.
-    fn skew(&self) -> Skew {
-        let [Some(latest), ..] = self.0 else {
-            return Skew::None;
-        };
-        if latest >= 0 {
-            return Skew::of(latest);
+    /// The latest difference alone where it ends tokens earlier. Otherwise what several agree on.
+    fn after_latest(&self) -> Skew {
+        match self.0 {
+            [Some(latest), ..] if latest >= 0 => Skew::of(latest),
+            _ => self.agreed(),
         }
-        let agreeing = self.0.iter().flatten();
-        let furthest_ahead = agreeing.clone().max().copied().unwrap_or_default();
-        let furthest_behind = agreeing.clone().min().copied().unwrap_or_default();
-        let do_agree = agreeing.count() == AGREEING
+    }
+
+    /// The correction for a response that does not tell the service's clock.
+    fn borrowed(&self) -> Skew {
+        match (self.agreed(), self.after_latest()) {
+            (Skew::None, Skew::ServiceAhead(by)) => Skew::PerhapsAhead(by),
+            (agreed, _) => agreed,
+        }
+    }
+
+    /// The smallest correction of several that agree.
+    fn agreed(&self) -> Skew {
+        let known = self.0.iter().flatten();
+        let furthest_ahead = known.clone().max().copied().unwrap_or_default();
+        let furthest_behind = known.clone().min().copied().unwrap_or_default();
+        let do_agree = known.count() == AGREEING
             && furthest_ahead.saturating_sub(furthest_behind) <= AGREEMENT;
-        if do_agree {
-            Skew::of(furthest_ahead)
-        } else {
+        if !do_agree {
             Skew::None
+        } else if furthest_behind >= 0 {
+            Skew::of(furthest_behind)
+        } else {
+            Skew::of(furthest_ahead)
         }
     }
 }
@@ -234,8 +266,34 @@ mod tests {
         }
         let ahead = clock.observe(at(), Some(at() + HOUR));
         assert_eq!(ahead, Skew::ServiceAhead(HOUR + SECOND));
-        assert_eq!(clock.observe(at(), None), ahead);
+        let borrowed = clock.observe(at(), None);
+        assert_eq!(borrowed, Skew::PerhapsAhead(HOUR + SECOND));
         assert_eq!(clock.observe(at(), Some(at() - MINUTE)), Skew::None);
+    }
+
+    #[test]
+    fn one_response_that_is_ahead_makes_no_token_of_another_unusable() {
+        let clock = ServiceClock::default();
+        let borrowed = || clock.observe(at(), None);
+        let dated = |date| clock.observe(at(), Some(date));
+        let ahead = dated(at() + HOUR);
+        assert_eq!(ahead, Skew::ServiceAhead(HOUR + SECOND));
+        assert_eq!(ahead.expiry(at() + HOUR, at()), at() - SECOND);
+        // What is left of it would be less than a minute.
+        assert_eq!(borrowed(), Skew::PerhapsAhead(HOUR + SECOND));
+        assert_eq!(borrowed().expiry(at() + HOUR, at()), at() + HOUR);
+        let just_less = at() + HOUR + MINUTE;
+        assert_eq!(borrowed().expiry(just_less, at()), just_less);
+        let enough = just_less + SECOND;
+        assert_eq!(borrowed().expiry(enough, at()), at() + MINUTE);
+        // The third that agrees is believed, by as much as the one that corrects the least.
+        dated(at() + HOUR + SECOND);
+        assert_eq!(borrowed(), Skew::PerhapsAhead(HOUR + 2 * SECOND));
+        dated(at() + HOUR + 2 * SECOND);
+        assert_eq!(borrowed(), Skew::ServiceAhead(HOUR + SECOND));
+        // And one that is right again ends it.
+        dated(at());
+        assert_eq!(borrowed(), Skew::None);
     }
 
     #[test]
