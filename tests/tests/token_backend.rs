@@ -16,14 +16,15 @@ use std::{
 
 use bigcommerce_b2b_auth::{
     Clock, CustomerAccessToken, CustomerEpoch, ErrorKind, Fingerprint, Lease, LeaseOwner,
-    MemoryTokenStore, Put, Secret, StoreError, StoreFuture, StoreHash, StoreKey, StoredToken,
-    TokenRequest, TokenStore,
+    MemoryTokenStore, Put, Secret, StoreAccess, StoreError, StoreFuture, StoreHash, StoreKey,
+    StoredToken, StorefrontTokens, TokenRequest, TokenStore,
     telemetry::{BackendEvent, Observer},
 };
 use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation};
 use futures_util::future::join_all;
 use http::StatusCode;
-use tests::managed::{DAY, Managed, STORE_HASH, SettableClock, Wanted, customer};
+use serde_json::json;
+use tests::managed::{ACCESS_TOKEN, DAY, Managed, STORE_HASH, SettableClock, Wanted, customer};
 use tokio::time::Instant;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -357,6 +358,48 @@ async fn slow_mints_are_waited_for_longer() {
     let began = Instant::now();
     secret(&managed, 61).await;
     assert!(began.elapsed() <= 26 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_mints_of_one_store_lengthen_no_wait_in_another() {
+    let backend = Troubled::new();
+    let managed = Managed::new(Wanted {
+        fetch_deadline: Some(60 * SECOND),
+        ..wanted(&backend)
+    });
+    let access = StoreAccess::new("slow", ACCESS_TOKEN).unwrap();
+    let slow = managed.tokens.for_store(managed.client.for_store(access));
+    managed.way.takes(8 * SECOND);
+    for id in 1..=30 {
+        let claims = json!({"bc_customer_id": id, "exp": managed.in_seconds(86_400)});
+        managed.next_token_is(&managed.sandbox.sign(&claims));
+        slow.get(customer(id)).await.unwrap();
+    }
+    managed.way.takes(Duration::from_millis(50));
+    leave_a_lease_behind(&backend, 31).await;
+    let began = Instant::now();
+    secret(&managed, 31).await;
+    // Twice the two seconds that a first mint is assumed to take, and a quarter more.
+    assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_holder_is_waited_for_no_longer_than_half_of_what_callers_wait() {
+    let backend = Troubled::new();
+    let managed = Managed::new(wanted(&backend));
+    let tokens = StorefrontTokens::builder()
+        .client(managed.client.clone())
+        .shared_store(Arc::clone(&backend) as Arc<dyn TokenStore>)
+        .fetch_deadline(20 * SECOND)
+        .wait_at_most(6 * SECOND)
+        .build();
+    managed.way.takes(2 * SECOND);
+    leave_a_lease_behind(&backend, 1).await;
+    let began = Instant::now();
+    tokens.get(customer(1)).await.unwrap();
+    let waited = began.elapsed() - 2 * SECOND;
+    assert!(waited >= 3 * SECOND, "{waited:?}");
+    assert!(waited < Duration::from_millis(3_300), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ use self::{
     cached_token::{Entry, Phase, Unfit},
     circuit_breaker::{Applicant, Breaker},
     forgotten::Forgotten,
-    guarded_backend::{BACKGROUND_TIMEOUT, Backend},
+    guarded_backend::{BACKGROUND_TIMEOUT, Backend, UsualMint},
     key::Key,
     metrics::Counters,
     minimum_life::ShortLives,
@@ -178,6 +178,7 @@ struct Settings {
 struct StoreState {
     number: u64,
     breaker: Breaker,
+    usual_mint: UsualMint,
 }
 
 impl StoreState {
@@ -185,6 +186,7 @@ impl StoreState {
         Self {
             number,
             breaker: Breaker::default(),
+            usual_mint: UsualMint::default(),
         }
     }
 

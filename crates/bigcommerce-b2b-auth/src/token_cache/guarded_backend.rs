@@ -44,9 +44,12 @@ pub(super) struct Backend {
     jitter: Arc<dyn Jitter>,
     observer: Option<Arc<dyn Observer>>,
     health: Mutex<Health>,
-    /// How long a mint usually takes, in microseconds: a moving average.
-    usual_mint: AtomicU64,
 }
+
+/// How long a mint of a store usually takes, in microseconds: a moving average. A store whose rate limit is in use says nothing of
+/// the others.
+#[derive(Debug)]
+pub(super) struct UsualMint(AtomicU64);
 
 /// What is known about the backend.
 #[derive(Debug, Default)]
@@ -88,7 +91,6 @@ impl Backend {
             jitter: Arc::clone(jitter),
             observer: observer.cloned(),
             health: Mutex::default(),
-            usual_mint: AtomicU64::new(micros(FIRST_ESTIMATE)),
         })
     }
 
@@ -134,20 +136,10 @@ impl Backend {
         }
     }
 
-    /// Takes into account how long a mint took, the wait for a permit included.
-    pub(super) fn mint_took(&self, duration: Duration) {
-        let measured = micros(duration);
-        let _ = self
-            .usual_mint
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |usual| {
-                Some(usual - usual / 8 + measured / 8)
-            });
-    }
-
     /// How long to wait for another process that holds the lease before minting alone: about twice a usual mint. A holder
     /// that was killed must not deny its customer for longer.
-    pub(super) fn wait_for_holder(&self) -> Duration {
-        let usual = Duration::from_micros(self.usual_mint.load(Ordering::Relaxed));
+    pub(super) fn wait_for_holder(&self, usual: &UsualMint) -> Duration {
+        let usual = Duration::from_micros(usual.0.load(Ordering::Relaxed));
         // Up to a quarter more, so that not all processes give up at the same time.
         let factor = 2.0 + 0.5 * self.fraction();
         usual
@@ -254,6 +246,24 @@ impl Backend {
         if let Some(observer) = &self.observer {
             observer.on_backend(event);
         }
+    }
+}
+
+impl Default for UsualMint {
+    fn default() -> Self {
+        Self(AtomicU64::new(micros(FIRST_ESTIMATE)))
+    }
+}
+
+impl UsualMint {
+    /// Takes into account how long a mint took, the wait for a permit included.
+    pub(super) fn took(&self, duration: Duration) {
+        let measured = micros(duration);
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |usual| {
+                Some(usual - usual / 8 + measured / 8)
+            });
     }
 }
 

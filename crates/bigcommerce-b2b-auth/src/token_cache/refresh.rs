@@ -284,10 +284,10 @@ impl Fetch {
                 Either::Right(_) => {}
             }
         };
-        if let Some(backend) = &self.shared.backend {
-            let now = self.shared.clock.instant();
-            backend.mint_took(now.saturating_duration_since(began));
-        }
+        let now = self.shared.clock.instant();
+        self.store
+            .usual_mint
+            .took(now.saturating_duration_since(began));
         Entry::minted(&token, self.now(), self.fraction()).map_err(|unfit| {
             let summary = match unfit {
                 Unfit::Expired | Unfit::FromTheFuture => {
@@ -426,7 +426,8 @@ enum Found<'p> {
 
 impl SharedPlace<'_> {
     /// The token if it is there, or the lease for minting it. While another process holds the lease, its token is waited
-    /// for: up to twice as long as a mint usually takes, and not longer than half of the time that is left.
+    /// for: up to twice as long as a mint of the store usually takes, and not longer than half of the time that the fetch and
+    /// those who wait for it have.
     async fn find_or_lease(&self, ends_at: Option<Instant>) -> Found<'_> {
         let shared = &self.fetch.shared;
         let length = shared.settings.fetch_deadline + LEASE_MARGIN;
@@ -455,9 +456,10 @@ impl SharedPlace<'_> {
             }
             let now = Instant::now();
             let wait_until = *wait_until.get_or_insert_with(|| {
-                let left = ends_at.map(|ends_at| ends_at.saturating_duration_since(now) / 2);
-                let longest = self.backend.wait_for_holder();
-                now + left.map_or(longest, |left| left.min(longest))
+                let left = ends_at.map(|ends_at| ends_at.saturating_duration_since(now));
+                let left = left.into_iter().chain(shared.settings.wait_at_most).min();
+                let longest = self.backend.wait_for_holder(&self.fetch.store.usual_mint);
+                now + left.map_or(longest, |left| longest.min(left / 2))
             });
             if now >= wait_until {
                 return Found::Nothing(None);
