@@ -146,6 +146,20 @@ async fn in_a_store_that_never_worked_a_customer_who_failed_is_not_the_probe() {
     guilty.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn in_a_store_that_never_worked_another_customer_soon_shows_that_one_alone_is_refused() {
+    let setting = Setting::new(100);
+    setting.service.forbid(66);
+    refusal(&setting, 66).await;
+    refusal(&setting, 1).await;
+    sleep(5 * SECOND).await;
+    for id in 1..60 {
+        assert!(is_served(&setting, id).await, "{id}");
+    }
+    // The customer who was refused waits longer.
+    refusal(&setting, 66).await;
+}
+
 /// So many customers reload all the time, each of them a little after the one before.
 async fn all_reload(setting: &Setting, customers: u64) -> Vec<tokio::task::JoinHandle<()>> {
     let mut tasks = Vec::new();

@@ -20,7 +20,7 @@ use bigcommerce_b2b_auth::{
     StoredToken, StorefrontTokens, TokenRequest, TokenStore,
     telemetry::{BackendEvent, Observer},
 };
-use bigcommerce_b2b_auth_sandbox::{Fault, Moment, Operation};
+use bigcommerce_b2b_auth_sandbox::{CannedReply, Fault, Moment, Operation};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
@@ -400,6 +400,22 @@ async fn a_killed_holder_is_waited_for_no_longer_than_half_of_what_callers_wait(
     let waited = began.elapsed() - 2 * SECOND;
     assert!(waited >= 3 * SECOND, "{waited:?}");
     assert!(waited < Duration::from_millis(3_300), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_backend_has_a_token_of_the_store_one_refused_customer_holds_up_nobody() {
+    let backend = Troubled::new();
+    let managed = Managed::new(wanted(&backend));
+    let first = secret(&managed, 1).await;
+    let restarted = managed.another(wanted(&backend));
+    assert_eq!(secret(&restarted, 1).await, first);
+    let refusal = json!({"code": 403, "data": {}, "meta": {"message": "This user is inactive"}});
+    let refusal = CannedReply::json(StatusCode::FORBIDDEN, &refusal);
+    managed.sandbox.respond_next(Operation::Mint, refusal);
+    let error = restarted.tokens.get(customer(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    secret(&restarted, 3).await;
+    assert_eq!(managed.mints(), 3);
 }
 
 #[tokio::test(start_paused = true)]

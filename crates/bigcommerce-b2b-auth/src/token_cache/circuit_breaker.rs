@@ -4,12 +4,15 @@
 //! | what counts against the store | for how long |
 //! |---|---|
 //! | 401 or 403 of two customers, the same one with the same access token, with no success in between | 30 to 60 s, then one probe |
-//! | 401, 403 or a wrong store hash of any customer, if the store never worked | 30 to 60 s, then one probe |
+//! | 401 or 403 of the first customer, if the store never worked | 1 to 5 s, then one probe; if that is refused too, 30 to 60 s |
+//! | a wrong store hash, if the store never worked | 30 to 60 s, then one probe |
 //! | no access token, because its provider has none | 30 to 60 s, then one probe |
 //! | an outage: a 5xx, a broken connection or a time-out of five customers in a row | 2 to 4 s, then one probe |
 //!
 //! A customer who failed before is never the probe: their failure says nothing of the store. While the store's failure lasts,
 //! such customers try on their own account. Their success ends it, and their failure holds up nobody else.
+//!
+//! A store has worked when a token was minted for it, or when one is found in a snapshot or in the token backend.
 
 use std::{
     collections::HashMap,
@@ -147,10 +150,11 @@ impl Inner {
         let Some(open) = &self.open else {
             return Standing::Free;
         };
-        if open.failure.holds(now) {
-            return Standing::Refused(open.failure.clone());
-        }
         let own = open.failed.get(&applicant.key.customer());
+        if open.failure.holds(now) {
+            let longer = own.filter(|own| own.until().is_after(open.failure.until()));
+            return Standing::Refused(longer.unwrap_or(&open.failure).clone());
+        }
         if own.is_none() && !applicant.has_failed {
             return match open.probe {
                 None => Standing::Probe,
@@ -210,7 +214,9 @@ impl Inner {
                 self.service_answered();
                 let failure =
                     Failure::new(error.clone(), Some(mint.token), now, long_hold(fraction));
-                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint))
+                // It may be this customer alone: another one finds out soon.
+                let until = Tick::of(now.monotonic).plus(short_hold(fraction));
+                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint), until)
             }
             Blame::Provider => {
                 let none = Some(TokenFingerprint::NONE);
@@ -221,7 +227,8 @@ impl Inner {
             }
             Blame::StoreHash if !self.has_worked => {
                 let failure = Failure::new(error.clone(), None, now, long_hold(fraction));
-                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint))
+                let until = failure.until();
+                self.failed_like_the_store(applicant, is_probe, Cause::new(failure, mint), until)
             }
             Blame::StoreHash | Blame::Service => {
                 if let Some(open) = self.open.as_mut().filter(|_| is_probe)
@@ -236,12 +243,14 @@ impl Inner {
         }
     }
 
-    /// A customer failed in a way that may be the store's.
+    /// A customer failed in a way that may be the store's. If that store never worked, the first customer's failure holds up the
+    /// others until `next_probe`.
     fn failed_like_the_store(
         &mut self,
         applicant: &Applicant,
         is_probe: bool,
         cause: Cause,
+        next_probe: Tick,
     ) -> Verdict {
         let customer = applicant.key.customer();
         let failure = cause.failure.clone();
@@ -252,8 +261,15 @@ impl Inner {
             open.failed_too(customer, failure);
             return Verdict::Settled;
         }
-        if is_known || !self.has_worked {
+        if is_known {
             self.open(failure, Some(cause), &[customer]);
+            return Verdict::Settled;
+        }
+        if !self.has_worked {
+            self.open(failure.clone().postponed(next_probe), Some(cause), &[]);
+            if let Some(open) = &mut self.open {
+                open.failed_too(customer, failure);
+            }
             return Verdict::Settled;
         }
         if applicant.has_failed {
@@ -389,10 +405,19 @@ impl Breaker {
         inner.in_a_row = 0;
     }
 
-    /// The store gave a token at an earlier time.
-    #[cfg(any(test, feature = "snapshot"))]
+    /// The store gave a token at an earlier time, or to another process. One customer's failure that counted against a store that
+    /// never worked does not any more.
     pub(super) fn has_worked_before(&self) {
-        self.lock().has_worked = true;
+        let mut inner = self.lock();
+        let is_news = !std::mem::replace(&mut inner.has_worked, true);
+        if is_news
+            && inner
+                .open
+                .as_ref()
+                .is_some_and(|open| open.cause.is_some() && open.failed.len() == 1)
+        {
+            inner.open = None;
+        }
     }
 
     /// Whether the store ever gave a token.
@@ -627,7 +652,15 @@ mod tests {
         for kind in [ErrorKind::Forbidden, ErrorKind::Unauthenticated] {
             let setting = Setting::default();
             assert_eq!(setting.fails(applicant(1), kind, 0), Verdict::Settled);
-            assert!(setting.refuses(applicant(2), 44));
+            assert!(setting.refuses(applicant(2), 2));
+            assert!(setting.refuses(applicant(1), 44) && !setting.refuses(applicant(1), 45));
+            // A second customer soon shows whose failure it is.
+            let probe = setting.breaker.admit(applicant(2), at(3)).unwrap();
+            assert!(probe.is_probe);
+            let verdict = setting.tell(&probe, &error(kind), "old", 3);
+            assert_eq!(verdict, Verdict::Settled);
+            drop(probe);
+            assert!(setting.refuses(applicant(3), 47) && !setting.refuses(applicant(3), 48));
         }
         let hinted = error(ErrorKind::Server).with_hint(Some(Hint::WrongStoreHash));
         for (setting, verdict) in [
@@ -642,6 +675,27 @@ mod tests {
         let setting = Setting::default();
         setting.breaker.has_worked_before();
         assert_eq!(setting.fails(applicant(1), ErrorKind::Forbidden, 0), BLAMED);
+    }
+
+    #[test]
+    fn a_store_that_turns_out_to_have_worked_is_not_held_up_by_one_customer_and_still_by_two() {
+        let setting = Setting::default();
+        setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+        assert!(setting.refuses(applicant(2), 0));
+        setting.breaker.has_worked_before();
+        assert!(!setting.refuses(applicant(2), 0) && !setting.is_open());
+        let setting = Setting::default();
+        setting.fails(applicant(1), ErrorKind::Forbidden, 0);
+        setting.fails(applicant(2), ErrorKind::Forbidden, 3);
+        setting.breaker.has_worked_before();
+        assert!(setting.refuses(applicant(3), 4));
+        // Nor does it end an outage.
+        let setting = Setting::default();
+        for customer in 1..=5 {
+            setting.fails(applicant(customer), ErrorKind::Server, 0);
+        }
+        setting.breaker.has_worked_before();
+        assert!(setting.refuses(applicant(6), 0));
     }
 
     #[test]

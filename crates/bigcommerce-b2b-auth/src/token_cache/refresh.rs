@@ -505,6 +505,7 @@ impl SharedPlace<'_> {
         {
             return None;
         }
+        fetch.store.breaker.has_worked_before();
         // For a customer who was forgotten meanwhile, the mint says so.
         fetch.keep(Arc::new(entry)).ok().flatten()
     }
