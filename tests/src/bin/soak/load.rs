@@ -12,7 +12,7 @@ use std::{
 };
 
 use bigcommerce_b2b_auth::{
-    Answer, CallError, Client, CustomerAccessToken, CustomerId, Error, LegacyAuthToken,
+    Answer, CallError, Client, CustomerAccessToken, CustomerId, Error, ErrorKind, LegacyAuthToken,
     ManagedToken, ServerTokenId, StoreAccess, StorefrontToken, TokenRequest, TokenStore as _,
     reqwest,
 };
@@ -55,7 +55,7 @@ const IN_A_BURST: u64 = 700;
 const OF_DEAD_LEASES: u64 = 800;
 /// For how long a dead process holds a lease: with the margin of the SDK's own.
 const DEAD_LEASE: Duration = Duration::from_secs(30);
-/// How long the customer of a dead lease holder may have to wait.
+/// How long the customer of a dead lease holder may have to wait for it.
 const LONGEST_WAIT_FOR_THE_DEAD: Duration = Duration::from_secs(8);
 
 /// Counts of accesses: by what was done, and by how it went.
@@ -281,7 +281,7 @@ impl Load {
                 Ok(minted) => {
                     self.count(what, "ok");
                     let token = minted.into_value();
-                    self.put(store, customer, &token, started, &mut random)
+                    self.put(store, customer, &token, is_exchange, started, &mut random)
                         .await;
                 }
                 Err(error) => self.failed(what, who, &error, started),
@@ -294,11 +294,14 @@ impl Load {
     }
 
     /// Puts a token under its customer, and tries to put it under another one.
+    ///
+    /// An exchange names no customer that the SDK knows of, so that a token of another customer is found out when it is put.
     async fn put(
         &self,
         store: usize,
         customer: u64,
         token: &StorefrontToken,
+        is_exchange: bool,
         started: Instant,
         random: &mut Rng,
     ) {
@@ -309,7 +312,9 @@ impl Load {
             access_token: 0,
         };
         let text = token.secret().expose_secret();
-        if !token.is_expired_at(SystemTime::now()) {
+        let named = token.claims().and_then(|claims| claims.customer_id);
+        let is_foreign = named.is_some_and(|named| u64::try_from(named) != Ok(customer));
+        if !(is_exchange && is_foreign) && !token.is_expired_at(SystemTime::now()) {
             self.service().check_token(who, text, started);
         }
         let Some(cache) = self.world.cache(random.usize(..self.world.len())) else {
@@ -322,10 +327,23 @@ impl Load {
         else {
             return;
         };
-        let names_somebody = token
-            .claims()
-            .is_some_and(|claims| claims.customer_id.is_some());
-        if names_somebody {
+        if is_foreign {
+            self.findings.checked(Invariant::PutOfAnother);
+            match tokens.put(right, token) {
+                Ok(_) => self.findings.violated(Invariant::PutOfAnother, || {
+                    format!("an exchanged token of another customer for customer {customer}")
+                }),
+                Err(error) => {
+                    canary::search_error(&error, &self.findings);
+                    self.count(
+                        "put of an exchanged token of another",
+                        format!("refused: {:?}", error.kind()),
+                    );
+                }
+            }
+            return;
+        }
+        if named.is_some() {
             self.findings.checked(Invariant::PutOfAnother);
             if tokens.put(wrong, token).is_ok() {
                 self.findings.violated(Invariant::PutOfAnother, || {
@@ -520,13 +538,18 @@ impl Load {
                     let Some(cache) = load.world.cache(slot) else {
                         return;
                     };
-                    let started = Instant::now();
-                    Access::new(&load, &cache, store, customer).get().await;
-                    let took = started.elapsed();
+                    let access = Access::new(&load, &cache, store, customer);
+                    access.get().await;
+                    // The wait for the holder alone: a permit and faults of the own mint come after it.
+                    let took = load.service().waited_for_lease(&access.who());
                     load.findings.checked(Invariant::LeaseOfADeadProcess);
                     if took > LONGEST_WAIT_FOR_THE_DEAD {
                         load.findings.violated(Invariant::LeaseOfADeadProcess, || {
-                            format!("process {} waited {took:.1?}", cache.process)
+                            format!(
+                                "process {} waited {took:.1?} from {} on",
+                                cache.process,
+                                load.service().at(access.started)
+                            )
                         });
                     }
                 });
@@ -603,11 +626,17 @@ impl Load {
         while let Some(source) = root.source().and_then(|it| it.downcast_ref::<Error>()) {
             root = source;
         }
-        let failure = Failure {
+        let mut failure = Failure {
             kind: root.kind(),
             remembered_for: root.remembered_for(),
             text,
         };
+        if failure.kind == ErrorKind::RateLimited
+            && let Ok(client) = self.world.client(who.process)
+            && let Some(client) = self.of_store(&client, who.store)
+        {
+            failure.text = format!("no permit in time [{:?}]", client.budget());
+        }
         self.refused(what, who, &failure, started, ended);
     }
 
@@ -634,7 +663,7 @@ impl Load {
                             self.service().at(started),
                             self.service().at(ended),
                             failure.text,
-                            if met.is_empty() { "no fault" } else { &met }
+                            met
                         )
                     });
             }

@@ -27,6 +27,11 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// From this many requests in a window on, a caller may be told that the rate limit is used up.
 const LIMIT_IN_USE: usize = 110;
 
+/// The same by even spacing, at 135 requests a minute before the service has said that there are more. Four in five of them:
+/// what the faults make fail is not a request.
+const PACED: Duration = Duration::from_secs(10);
+const PACED_REQUESTS: usize = 18;
+
 /// The client honours the wait of a 429 up to this bound.
 pub(crate) const LONGEST_429: Duration = Duration::from_secs(5);
 
@@ -35,6 +40,9 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// After a stop one request goes first, which may be lost or slow.
 const PROBE: Duration = Duration::from_secs(5);
+
+/// For how long a store that had not worked yet may be held up by one customer if others come: five seconds, and a probe.
+const NEVER_WORKED: Duration = Duration::from_secs(10);
 
 /// How long a token has to be valid for a caller with a job.
 pub(crate) const JOB: Duration = Duration::from_secs(60);
@@ -152,6 +160,8 @@ struct Overlap {
 struct Token {
     store: usize,
     customer: u64,
+    /// What was wrong with the response that carried it.
+    fault: Option<Fault>,
     length: usize,
     /// When the request arrived that it was issued for.
     asked_at: Instant,
@@ -178,6 +188,8 @@ struct Store {
     next_throttle: Instant,
     throttles: usize,
     stop_number: usize,
+    /// The latest lies about the rate limit.
+    lies: VecDeque<(Fault, Instant)>,
 }
 
 #[derive(Debug)]
@@ -217,10 +229,20 @@ struct State {
     /// When `forget` was called and when it returned.
     forgets: HashMap<(u32, usize, u64), (Instant, Instant)>,
     held_since: HashMap<Who, Instant>,
+    /// When a process was first and last told that somebody else has the lease.
+    lease_waits: HashMap<Who, (Instant, Instant)>,
     data_faults: HashMap<(u32, usize, u64), Instant>,
     last_rejection: HashMap<(usize, u64), Instant>,
     /// When a customer was last granted a token that is too short for a job.
     granted_little: HashMap<(usize, u64), Instant>,
+    /// The latest tokens of a customer: to which process, for how long, when, and what was wrong with the response.
+    granted: HashMap<(usize, u64), VecDeque<(u32, u64, Instant, Option<Fault>)>>,
+    /// When a process first had a token of a store that was not put into its cache.
+    shown: HashMap<(u32, usize), Instant>,
+    /// When a process first learnt that a store does not serve the forbidden customer.
+    forbade: HashMap<(u32, usize), Instant>,
+    /// When a process first asked for a token of another customer after that.
+    tried: HashMap<(u32, usize), Instant>,
     server_tokens: Vec<ServerToken>,
     created: HashMap<String, u32>,
     faults: BTreeMap<Fault, u64>,
@@ -265,6 +287,7 @@ impl Service {
             next_throttle: now + period(8),
             throttles: 0,
             stop_number: 0,
+            lies: VecDeque::new(),
         });
         Self {
             findings,
@@ -281,9 +304,14 @@ impl Service {
                 processes: HashMap::new(),
                 forgets: HashMap::new(),
                 held_since: HashMap::new(),
+                lease_waits: HashMap::new(),
                 data_faults: HashMap::new(),
                 last_rejection: HashMap::new(),
                 granted_little: HashMap::new(),
+                granted: HashMap::new(),
+                shown: HashMap::new(),
+                forbade: HashMap::new(),
+                tried: HashMap::new(),
                 server_tokens: Vec::new(),
                 created: HashMap::new(),
                 faults: BTreeMap::new(),
@@ -380,6 +408,7 @@ impl Service {
         if is_held {
             let now = Instant::now();
             state.held_since.entry(who).or_insert(now);
+            state.lease_waits.entry(who).or_insert((now, now)).1 = now;
         } else {
             state.held_since.remove(&who);
         }
@@ -439,6 +468,13 @@ impl Service {
         let mut state = self.lock();
         let store = state.stores.get_mut(store);
         store.map_or(0, |store| store.in_window(now))
+    }
+
+    /// How long a process was told that somebody else has the lease of a key.
+    pub(crate) fn waited_for_lease(&self, who: &Who) -> Duration {
+        let state = self.lock();
+        let told = state.lease_waits.get(who);
+        told.map_or(Duration::ZERO, |(first, last)| last.duration_since(*first))
     }
 
     /// The good mints of a key so far.
@@ -597,6 +633,17 @@ impl Store {
         }
         self.arrivals.len()
     }
+
+    /// Whether a client has to wait for a permit.
+    fn is_in_use(&mut self, now: Instant) -> bool {
+        self.in_window(now) >= LIMIT_IN_USE || self.since(now, PACED) >= PACED_REQUESTS
+    }
+
+    /// How many requests arrived in the time before `now`.
+    fn since(&self, now: Instant, time: Duration) -> usize {
+        let is_within = |at: &&Instant| **at <= now && now.duration_since(**at) < time;
+        self.arrivals.iter().rev().filter(is_within).count()
+    }
 }
 
 impl State {
@@ -690,11 +737,14 @@ impl State {
         if (token.store, token.customer) != (who.store, who.customer) {
             findings.violated(Invariant::OwnToken, || {
                 example(format!(
-                    "the token of customer {} of {}",
+                    "the token of customer {} of {}, issued with: {}",
                     token.customer,
-                    store_hash(token.store)
+                    store_hash(token.store),
+                    token.fault.map_or("no fault", Fault::text)
                 ))
             });
+        } else if token.put_at.is_none() {
+            self.shown.entry((who.process, who.store)).or_insert(now);
         }
         if let Some(expires_at) = token.expires_at
             && let Ok(ago) = wall.duration_since(expires_at)
@@ -750,6 +800,22 @@ impl State {
         }
         if who.customer == REJECTED && kind == Kind::TokenRejected {
             return Ok("the customer whose tokens are all rejected");
+        }
+        // One customer's failure counts against a store that never worked, until another customer has tried: after five seconds,
+        // or later if nobody comes.
+        let place = (who.process, who.store);
+        if kind == Kind::Forbidden
+            && let Some(forbade) = self.forbade.get(&place)
+            && self
+                .shown
+                .get(&place)
+                .is_none_or(|shown| *forbade < *shown && started <= *shown)
+            && self
+                .tried
+                .get(&place)
+                .is_none_or(|tried| ended <= (*tried + PROBE).max(*forbade + NEVER_WORKED))
+        {
+            return Ok("a store that had not worked yet in this process");
         }
         if kind == Kind::TokenTooShort
             && self
@@ -816,7 +882,8 @@ impl State {
         {
             return Ok("the service said that nothing is left");
         }
-        if is_limit && store.in_window(ended) >= LIMIT_IN_USE {
+        let is_in_use = store.is_in_use(ended);
+        if is_limit && is_in_use {
             return Ok("the rate limit is in use");
         }
         if self
@@ -826,15 +893,61 @@ impl State {
         {
             return Ok("a fault of the data API");
         }
+        // A log-out in one process of a fleet ends what the others fetch.
+        let fleet = self.processes.get(&who.process).map(|it| it.fleet);
+        let of_fleet = |process: &u32| {
+            *process == who.process || self.processes.get(process).map(|it| it.fleet) == fleet
+        };
         if kind == Kind::Forgotten
             && self
                 .forgets
-                .get(&(who.process, who.store, who.customer))
-                .is_some_and(|(called, returned)| overlaps(*called, *returned + SLACK))
+                .iter()
+                .filter(|((process, store, customer), _)| {
+                    (*store, *customer) == (who.store, who.customer) && of_fleet(process)
+                })
+                .any(|(_, (called, returned))| overlaps(*called, *returned + SLACK))
         {
             return Ok("the customer logged out meanwhile");
         }
-        self.own_fault(who, failure, started, ended)
+        let met = match self.own_fault(who, failure, started, ended) {
+            Ok(reason) => return Ok(reason),
+            Err(met) => met,
+        };
+        // One fault, and no permit in time for the retry.
+        if is_in_use && met.is_retryable && matches!(kind, Kind::Server | Kind::Interrupted) {
+            return Ok("a fault of their own request, and the rate limit is in use");
+        }
+        Err(self.facts(who, ended, &met.text))
+    }
+
+    /// What is known of a refusal that nothing explains.
+    fn facts(&mut self, who: Who, ended: Instant, met: &str) -> String {
+        let mut facts = if met.is_empty() {
+            "no fault".to_owned()
+        } else {
+            met.to_owned()
+        };
+        if let Some(store) = self.stores.get_mut(who.store) {
+            facts.push_str(&format!(
+                "; {} requests in 60 s, {} in {} s",
+                store.in_window(ended),
+                store.since(ended, PACED),
+                PACED.as_secs()
+            ));
+        }
+        for (process, life, at, fault) in self
+            .granted
+            .get(&(who.store, who.customer))
+            .into_iter()
+            .flatten()
+        {
+            facts.push_str(&format!(
+                "; {life} s granted to process {process} {:.1} s ago with {}",
+                ended.saturating_duration_since(*at).as_secs_f64(),
+                fault.map_or("no fault", Fault::text)
+            ));
+        }
+        facts
     }
 
     /// Whether faults of the customer's own requests explain a failure: one that no retry mends, or several.
@@ -844,12 +957,13 @@ impl State {
         failure: &Failure,
         started: Instant,
         ended: Instant,
-    ) -> Result<&'static str, String> {
+    ) -> Result<&'static str, Met> {
         // The fetch may have begun before this caller joined it, and its failure may be remembered.
         let earlier = Duration::from_secs(20) + failure.remembered_for.unwrap_or_default();
         let from = started.checked_sub(earlier).unwrap_or(started);
         let mut connections = Vec::new();
         let mut met = Vec::new();
+        let mut is_retryable = false;
         for entry in self.log.get(&who).into_iter().flatten().rev() {
             if entry.end == End::Open || entry.arrived > ended {
                 continue;
@@ -873,6 +987,7 @@ impl State {
             if fault.effect() == Effect::Final {
                 return Ok("a fault of their own request that no retry mends");
             }
+            is_retryable = true;
             let marked = if fault == Fault::BrokenConnection {
                 entry.connection
             } else {
@@ -886,8 +1001,18 @@ impl State {
                 return Ok("several faults of their own requests in a row");
             }
         }
-        Err(met.join(", "))
+        Err(Met {
+            is_retryable,
+            text: met.join(", "),
+        })
     }
+}
+
+/// The faults of a customer's own requests, which do not explain a failure by themselves.
+#[derive(Debug)]
+struct Met {
+    is_retryable: bool,
+    text: String,
 }
 
 type Parts<'s> = (&'s Service, &'s mut State);
@@ -908,9 +1033,12 @@ fn admit((service, state): (&Service, &mut State), store: usize, now: Instant) -
     }
     service.findings.violated(Invariant::RateLimit, || {
         format!(
-            "{count} requests of {} in 60 s at {}",
+            "{count} requests of {} in 60 s at {}; {} of them in the last second, {} in the last 5 s; latest lies: {}",
             store_hash(store),
-            service.at(now)
+            service.at(now),
+            of_store.since(now, Duration::from_secs(1)),
+            of_store.since(now, Duration::from_secs(5)),
+            of_store.lies.iter().map(|(fault, at)| format!("{} at {}", fault.text(), service.at(*at))).collect::<Vec<_>>().join(", "),
         )
     });
     let oldest = of_store.arrivals.front().copied().unwrap_or(now);
@@ -1109,7 +1237,12 @@ impl State {
             return Some(Fault::OldCredentials);
         }
         if who.customer == FORBIDDEN {
+            self.forbade.entry((who.process, who.store)).or_insert(now);
             return Some(Fault::Forbids);
+        }
+        let place = (who.process, who.store);
+        if self.forbade.contains_key(&place) {
+            self.tried.entry(place).or_insert(now);
         }
         if connection % 9 == 5 {
             return Some(Fault::BrokenConnection);
@@ -1166,6 +1299,11 @@ impl State {
         if life < TOO_SHORT {
             self.granted_little.insert((store, customer), now);
         }
+        let granted = self.granted.entry((store, customer)).or_default();
+        granted.push_back((who.process, life, now, fault));
+        if granted.len() > 5 {
+            granted.pop_front();
+        }
         let random = &mut self.random;
         let wall = unix_now();
         let exp: Option<i64> = match fault {
@@ -1208,6 +1346,7 @@ impl State {
             Token {
                 store,
                 customer,
+                fault,
                 length: token.len(),
                 asked_at: now,
                 put_at: None,
@@ -1293,6 +1432,12 @@ fn respond(state: &mut State, who: Who, fault: Option<Fault>, now: Instant) -> A
     match (lies, store) {
         (Some(lies), Some(store)) => {
             headers.extend(lies);
+            if let Some(fault) = fault {
+                store.lies.push_back((fault, now));
+                if store.lies.len() > 4 {
+                    store.lies.pop_front();
+                }
+            }
             if fault.is_some_and(Fault::stops) {
                 store.stops.push((now, now + WINDOW + SLACK));
             }
