@@ -403,6 +403,26 @@ async fn a_killed_holder_is_waited_for_no_longer_than_half_of_what_callers_wait(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_job_gets_a_new_token_where_the_backend_has_an_older_and_longer_one_than_the_cache()
+{
+    let backend = Troubled::new();
+    let managed = Managed::new(wanted(&backend));
+    store_from_elsewhere(&managed, &backend, 1).await;
+    tokio::time::sleep(SECOND).await;
+    // The backend fails while a short token is minted here.
+    backend.is_out_of_order();
+    managed.next_token_lasts(200 * SECOND);
+    let short = secret(&managed, 1).await;
+    backend.works();
+    // A minute later nothing is known of how long a new token lasts.
+    tokio::time::sleep(61 * SECOND).await;
+    let job = TokenRequest::new(customer(1)).valid_for_at_least(600 * SECOND);
+    let token = managed.tokens.get(job).await.unwrap();
+    assert_ne!(token.expose_secret(), short);
+    assert!(token.remaining(managed.clock.now()) >= 600 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_the_backend_has_a_token_of_the_store_one_refused_customer_holds_up_nobody() {
     let backend = Troubled::new();
     let managed = Managed::new(wanted(&backend));

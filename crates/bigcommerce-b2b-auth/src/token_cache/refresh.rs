@@ -495,19 +495,23 @@ impl SharedPlace<'_> {
                 return None;
             }
         };
-        let is_better = fetch
-            .old
-            .as_ref()
-            .is_none_or(|old| entry.expires_at() > old.expires_at());
-        if !is_better
-            || entry.is_at_its_end(now)
-            || entry.served_for(now) < fetch.valid_for_at_least
-        {
+        let is_enough = |entry: &Entry| {
+            let is_better = fetch
+                .old
+                .as_ref()
+                .is_none_or(|old| entry.expires_at() > old.expires_at());
+            is_better
+                && !entry.is_at_its_end(now)
+                && entry.served_for(now) >= fetch.valid_for_at_least
+        };
+        if !is_enough(&entry) {
             return None;
         }
         fetch.store.breaker.has_worked_before();
-        // For a customer who was forgotten meanwhile, the mint says so.
-        fetch.keep(Arc::new(entry)).ok().flatten()
+        // For a customer who was forgotten meanwhile, the mint says so. And where the cache has a token that was requested later
+        // and ends earlier, that one stays.
+        let kept = fetch.keep(Arc::new(entry)).ok().flatten()?;
+        is_enough(&kept).then_some(kept)
     }
 
     /// A token of the backend as an entry; `None` when it has expired. A token that cannot be used is an error that says why.
