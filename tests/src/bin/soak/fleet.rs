@@ -26,15 +26,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     faults::Fault,
-    service::{DIRECT, LEGACY, LONGEST_429, SHOPS, Service, Who, credentials, store_hash},
+    service::{
+        DIRECT, LEGACY, LONGEST_429, LONGEST_FETCH, SHOPS, Service, Who, credentials, store_hash,
+    },
 };
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
 
 /// How long an attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a fetch may take, its waits and retries included.
-const FETCH_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a caller waits.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -137,7 +137,7 @@ impl World {
             )
             .retry_budget(RetryBudget::of(10_000))
             .attempt_timeout(ATTEMPT_TIMEOUT)
-            .deadline(FETCH_DEADLINE);
+            .deadline(LONGEST_FETCH);
         Ok(builder.build()?)
     }
 

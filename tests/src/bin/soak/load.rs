@@ -314,7 +314,8 @@ impl Load {
         let text = token.secret().expose_secret();
         let named = token.claims().and_then(|claims| claims.customer_id);
         let is_foreign = named.is_some_and(|named| u64::try_from(named) != Ok(customer));
-        if !(is_exchange && is_foreign) && !token.is_expired_at(SystemTime::now()) {
+        let is_to_be_refused = is_exchange && is_foreign;
+        if !is_to_be_refused && !token.is_expired_at(SystemTime::now()) {
             self.service().check_token(who, text, started);
         }
         let Some(cache) = self.world.cache(random.usize(..self.world.len())) else {

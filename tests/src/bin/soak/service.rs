@@ -35,6 +35,9 @@ const PACED_REQUESTS: usize = 18;
 /// The client honours the wait of a 429 up to this bound.
 pub(crate) const LONGEST_429: Duration = Duration::from_secs(5);
 
+/// How long a fetch may take, its waits and retries included.
+pub(crate) const LONGEST_FETCH: Duration = Duration::from_secs(20);
+
 /// What scheduling may add to any duration on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -173,6 +176,17 @@ struct Token {
     told: Vec<(u32, Instant)>,
 }
 
+/// A token as it was granted.
+#[derive(Debug)]
+struct Granted {
+    process: u32,
+    /// In seconds.
+    life: u64,
+    at: Instant,
+    /// What was wrong with the response.
+    fault: Option<Fault>,
+}
+
 #[derive(Debug)]
 struct Store {
     kind: StoreKind,
@@ -235,8 +249,8 @@ struct State {
     last_rejection: HashMap<(usize, u64), Instant>,
     /// When a customer was last granted a token that is too short for a job.
     granted_little: HashMap<(usize, u64), Instant>,
-    /// The latest tokens of a customer: to which process, for how long, when, and what was wrong with the response.
-    granted: HashMap<(usize, u64), VecDeque<(u32, u64, Instant, Option<Fault>)>>,
+    /// The latest tokens of a customer.
+    granted: HashMap<(usize, u64), VecDeque<Granted>>,
     /// When a process first had a token of a store that was not put into its cache.
     shown: HashMap<(u32, usize), Instant>,
     /// When a process first learnt that a store does not serve the forbidden customer.
@@ -767,7 +781,20 @@ impl State {
             && started > *at + SLACK
         {
             findings.violated(Invariant::NotRejected, || {
-                example(format!("rejected at {}", service.at(*at)))
+                let others = self
+                    .tokens
+                    .values()
+                    .filter(|other| (other.store, other.customer) == (who.store, who.customer));
+                let told = others.flat_map(|other| &other.told);
+                let told: Vec<_> = told
+                    .filter(|(process, _)| *process == who.process)
+                    .map(|(_, at)| service.at(*at))
+                    .collect();
+                example(format!(
+                    "rejected at {}; all that were: {}",
+                    service.at(*at),
+                    told.join(", ")
+                ))
             });
         }
         if let Some((called, returned)) = self.forgets.get(&(who.process, who.store, who.customer))
@@ -898,6 +925,14 @@ impl State {
         let of_fleet = |process: &u32| {
             *process == who.process || self.processes.get(process).map(|it| it.fleet) == fleet
         };
+        // Another process may have a fetch under way that began before, and whoever joins it meets its end.
+        let lasts = |process: &u32| {
+            if *process == who.process {
+                SLACK
+            } else {
+                LONGEST_FETCH + SLACK
+            }
+        };
         if kind == Kind::Forgotten
             && self
                 .forgets
@@ -905,7 +940,9 @@ impl State {
                 .filter(|((process, store, customer), _)| {
                     (*store, *customer) == (who.store, who.customer) && of_fleet(process)
                 })
-                .any(|(_, (called, returned))| overlaps(*called, *returned + SLACK))
+                .any(|((process, ..), (called, returned))| {
+                    overlaps(*called, *returned + lasts(process))
+                })
         {
             return Ok("the customer logged out meanwhile");
         }
@@ -935,7 +972,12 @@ impl State {
                 PACED.as_secs()
             ));
         }
-        for (process, life, at, fault) in self
+        for Granted {
+            process,
+            life,
+            at,
+            fault,
+        } in self
             .granted
             .get(&(who.store, who.customer))
             .into_iter()
@@ -1208,7 +1250,14 @@ impl State {
         }
         let forgets = self.forgets.get(&(who.process, who.store, who.customer));
         let was_forgotten = forgets.is_some_and(|(called, _)| *called > before.arrived);
-        if is_retry && before.fault == Some(Fault::TokenWithCode429) && !was_forgotten {
+        // Nor where the token in hand was rejected.
+        let rejection = self.last_rejection.get(&(who.store, who.customer));
+        let was_rejected = rejection.is_some_and(|at| *at > before.arrived);
+        if is_retry
+            && before.fault == Some(Fault::TokenWithCode429)
+            && !was_forgotten
+            && !was_rejected
+        {
             service
                 .findings
                 .violated(Invariant::NothingAfterAToken, || example("sent again"));
@@ -1300,7 +1349,12 @@ impl State {
             self.granted_little.insert((store, customer), now);
         }
         let granted = self.granted.entry((store, customer)).or_default();
-        granted.push_back((who.process, life, now, fault));
+        granted.push_back(Granted {
+            process: who.process,
+            life,
+            at: now,
+            fault,
+        });
         if granted.len() > 5 {
             granted.pop_front();
         }
@@ -1666,7 +1720,6 @@ fn data((service, state): Parts<'_>, request: &Request, now: Instant) -> Act {
             (_, 0) => Fault::RejectsLate,
             _ => Fault::Rejects,
         });
-        state.last_rejection.insert((store, customer), now);
     } else if (6..16).contains(&drawn) {
         fault = Some(Fault::Disallows);
     } else if (16..22).contains(&drawn) {
@@ -1676,11 +1729,14 @@ fn data((service, state): Parts<'_>, request: &Request, now: Instant) -> Act {
         fault,
         Some(Fault::Rejects | Fault::RejectsLate | Fault::RejectsAlways | Fault::RejectsBy419)
     );
-    if rejects
-        && customer != REJECTED
-        && let Some(token) = state.tokens.get_mut(&key)
-    {
-        token.is_rejected = true;
+    if rejects {
+        // The replacement of a rejected token is not replaced within a minute: in no process.
+        state.last_rejection.insert((store, customer), now);
+        if customer != REJECTED
+            && let Some(token) = state.tokens.get_mut(&key)
+        {
+            token.is_rejected = true;
+        }
     }
     if let Some(fault) = fault {
         *state.faults.entry(fault).or_default() += 1;
