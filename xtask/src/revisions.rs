@@ -37,7 +37,7 @@ pub(crate) fn vendor_files(root: &Path) -> Vec<String> {
 }
 
 /// Imports, generates, compiles and tries every vendor file, with and without the folder of references, and says so on
-/// `out`. Compiles what [`ARGUMENTS`] gives as well.
+/// `out`. Compiles what the document of argument shapes gives as well.
 ///
 /// # Errors
 /// If one of them does not import, generate the same bytes twice, compile, or read the replies that are known.

@@ -113,7 +113,7 @@
 //! - **Success** is a 2xx status *and* a body that does not say otherwise: the service can answer 422 inside a 200.
 //! - **Errors** say what happened, where, and for the known misconfigurations what to do, with a link to a section of
 //!   [`troubleshooting`]: see [`Error`] and [`Hint`].
-//! - **Watching.** A call is a span, and so is each of its attempts, with OpenTelemetry's names; [`watch::Observer`] is
+//! - **Watching.** A call is a span, and so is each of its attempts, with OpenTelemetry's names; [`telemetry::Observer`] is
 //!   a hook for metrics.
 //! - **Bounds.** A reply over 1 MiB is cut off.
 //! - **Secrecy.** Secrets print as `[REDACTED]`; redirects are not followed; https is required unless the host is

@@ -21,7 +21,7 @@ pub use crate::token_cache::snapshot::SnapshotEvent;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use bigcommerce_b2b_auth::watch::{Observer, RetryEvent};
+/// use bigcommerce_b2b_auth::telemetry::{Observer, RetryEvent};
 ///
 /// #[derive(Debug, Default)]
 /// struct Repetitions(AtomicU64);

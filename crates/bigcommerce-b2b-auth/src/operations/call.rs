@@ -20,11 +20,12 @@ impl<C: Credentials> Client<C> {
     /// # let sandbox = Sandbox::builder().start().await?;
     /// # let credentials = StoreAccess::new(demo::STORE_HASH, demo::ACCESS_TOKEN)?;
     /// # let client = Client::builder().credentials(credentials).base_url(sandbox.base_url()).build()?;
+    /// # let customer_id = i64::try_from(demo::CUSTOMER_ID)?;
     /// use bigcommerce_b2b_auth::operations::{PostAuthCustomersStorefront, types};
     ///
     /// let call = PostAuthCustomersStorefront {
     ///     body: types::PostAuthCustomersStorefrontRequest {
-    ///         customer_id: demo::CUSTOMER_ID,
+    ///         customer_id,
     ///         channel_id: None,
     ///         customer_access_token: None,
     ///     },

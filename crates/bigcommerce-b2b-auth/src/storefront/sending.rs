@@ -52,10 +52,14 @@ const fn operation(id: &'static str, method: &'static str, path: &'static str) -
     let mut operation = operations::GET_BACKEND_TOKENS;
     operation.id = id;
     operation.rust_name = "send";
+    operation.name = id;
     operation.method = method;
     operation.path = path;
     operation.success_status = 200;
     operation.deprecated = false;
+    operation.is_repeatable = false;
+    operation.absent_is_done = false;
+    operation.issued_token = None;
     operation.credentials = &[&["Authorization"]];
     operation
 }
