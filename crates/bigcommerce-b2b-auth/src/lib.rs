@@ -255,13 +255,13 @@ pub use auth::{RotatingSecret, SecretFuture, SecretProvider};
 pub use client::{Client, ClientBuilder, client_builder};
 pub use error::Hint;
 pub use error::{Error, ErrorKind};
-pub use operations::ExchangeSessionJwt;
-pub use operations::LogInStorefrontUser;
-pub use operations::{
+pub use operations::exchange::ExchangeSessionJwt;
+pub use operations::login::LogInStorefrontUser;
+pub use operations::mint::{CustomerAccessToken, MintStorefrontToken};
+pub use operations::server_tokens::{
     AllServerTokens, CreateServerToken, DeleteServerToken, ListServerTokens, ServerTokenPage,
     ServerTokenStream,
 };
-pub use operations::{CustomerAccessToken, MintStorefrontToken};
 pub use pipeline::BodyCode;
 pub use pipeline::transport;
 pub use pipeline::{BudgetReading, Reply, ReplyMeta};

@@ -6,20 +6,10 @@
 //! them in a minor version of the SDK.
 
 mod call;
-mod exchange;
+pub(crate) mod exchange;
 pub(crate) mod input;
-mod login;
+pub(crate) mod login;
 pub(crate) mod mint;
 pub(crate) mod server_tokens;
 
 pub use bigcommerce_b2b_auth_api::{Call, calls::*, types};
-
-pub use self::{
-    exchange::ExchangeSessionJwt,
-    login::LogInStorefrontUser,
-    mint::{CustomerAccessToken, MintStorefrontToken},
-    server_tokens::{
-        AllServerTokens, CreateServerToken, DeleteServerToken, ListServerTokens, ServerTokenPage,
-        ServerTokenStream,
-    },
-};
