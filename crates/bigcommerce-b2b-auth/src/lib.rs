@@ -230,6 +230,7 @@ mod client;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
+#[path = "../fuzz/properties.rs"]
 pub mod fuzzing;
 pub mod operations;
 mod pipeline;

@@ -5,7 +5,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
-    //! How a body is judged, for `fuzzing.rs`.
+    //! How a body is judged, for `fuzz/properties.rs`.
 
     use super::rejection::{self, Verdict};
 

@@ -7,6 +7,7 @@
 mod file;
 mod format;
 #[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/properties/snapshot.rs"]
 pub(crate) mod fuzzing;
 mod key;
 mod report;

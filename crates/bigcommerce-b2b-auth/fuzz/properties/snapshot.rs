@@ -1,4 +1,4 @@
-//! What holds for the reader of snapshots, whatever the bytes are. See `src/fuzzing.rs` of the crate, where the others stand.
+//! What holds for the reader of snapshots, whatever the bytes are. The other properties are in `fuzz/properties.rs`.
 
 #![expect(
     clippy::indexing_slicing,
