@@ -10,7 +10,7 @@
     reason = "a test that cannot go on ends with a panic"
 )]
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, process::ExitCode, time::Duration};
 
 use bigcommerce_b2b_auth::{
     BudgetLimit, Capacity, ChannelId, CustomerAccessToken, ErrorKind, Invalidation, ManagedToken,
@@ -21,6 +21,7 @@ use bigcommerce_b2b_auth_sandbox::{
 };
 use futures_util::future::join_all;
 use http::StatusCode;
+use libtest_mimic::Trial;
 use tests::managed::{Managed, Wanted, customer};
 
 const MINUTE: u64 = 60;
@@ -1540,8 +1541,8 @@ fn repeated_mints() -> Vec<Scenario> {
     )]
 }
 
-#[tokio::test(start_paused = true)]
-async fn scenarios() {
+/// One test for each scenario, so that one can be run by its name.
+fn main() -> ExitCode {
     let groups = [
         ("access", access()),
         ("patience", patience()),
@@ -1555,21 +1556,23 @@ async fn scenarios() {
         ("shutdown", shutdown()),
         ("repeated mints", repeated_mints()),
     ];
-    let mut played = 0;
-    let mut wrong = Vec::new();
+    let mut tests = Vec::new();
     for (group, scenarios) in groups {
         for scenario in scenarios {
-            played += 1;
             let name = format!("{group}: {}", scenario.name);
-            // Each in a task of its own, so that all that are wrong are told at once.
-            let outcome = tokio::spawn(play(name.clone(), scenario)).await;
-            if outcome.is_err() {
-                wrong.push(name);
-            }
+            tests.push(Trial::test(name.clone(), move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .start_paused(true)
+                    .build()?;
+                runtime.block_on(play(name, scenario));
+                Ok(())
+            }));
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(played >= 60, "{played}");
+    assert!(tests.len() >= 60, "{}", tests.len());
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, tests).exit_code()
 }
 
 async fn play(name: String, scenario: Scenario) {
