@@ -7,14 +7,14 @@
 pub(crate) mod fuzzing {
     //! How a body is judged, for `fuzz/properties.rs`.
 
-    use super::rejection::{self, Verdict};
+    use super::{rejection, replay::Answer};
 
     /// Whether the body refuses the token, and then whether a part was done.
     pub(crate) fn of_graphql(body: &[u8]) -> Option<bool> {
         match rejection::of_graphql(body) {
-            Verdict::Taken => None,
-            Verdict::Refused => Some(false),
-            Verdict::RefusedInPart => Some(true),
+            Answer::Accepted(()) => None,
+            Answer::Refused(()) => Some(false),
+            Answer::RefusedForGood(()) => Some(true),
         }
     }
 }

@@ -257,15 +257,6 @@ pub enum Invalidation {
     Late,
 }
 
-/// What became of a token that a call was refused with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It does not count any more: ask for another one.
-    Invalidated,
-    /// Another one would fare no better.
-    NotItsFault,
-}
-
 /// A flight that takes this much longer than it may is on a runtime that does not run.
 const OVERDUE: Duration = Duration::from_secs(5);
 
@@ -619,9 +610,10 @@ impl StorefrontTokens {
             .retryable(true)
     }
 
-    /// [`invalidate`](Self::invalidate) for a token that came back from a call: one that took the place of a refused one just now, and is refused as
-    /// well, is left where it is. One part of an API that refuses everybody must not take the customer's token from the others.
-    pub(crate) fn refused(&self, token: &ManagedToken) -> Refusal {
+    /// [`invalidate`](Self::invalidate) for a token that an API rejected. A token that has just replaced a rejected one is kept: the
+    /// token is probably not the cause, and one part of an API that rejects all tokens must not take them from the others.
+    /// Returns whether the token was invalidated, so that another one is worth a try.
+    pub(crate) fn refused(&self, token: &ManagedToken) -> bool {
         let ManagedToken { entry, key } = token;
         let now = self.shared.clock.reading();
         let is_there = self
@@ -633,11 +625,11 @@ impl StorefrontTokens {
             tracing::debug!(
                 "a token was refused that had just taken the place of a refused one, and is kept"
             );
-            return Refusal::NotItsFault;
+            return false;
         }
         tracing::debug!("a token was refused, and another one is fetched");
         self.invalidate(token);
-        Refusal::Invalidated
+        true
     }
 
     /// Forgets the failures of this store and its customers, so that the next access tries at once: after something was put right

@@ -136,7 +136,7 @@ impl TokenForm {
 }
 
 /// What is known of a call that the service refused.
-pub(crate) struct Refusal<'r> {
+pub(crate) struct RefusedResponse<'r> {
     pub(crate) kind: ErrorKind,
     /// The status that was meant: the body's code, where the status is one of success.
     pub(crate) status: u16,
@@ -153,7 +153,7 @@ pub(crate) struct Refusal<'r> {
     pub(crate) words: [Option<String>; 2],
 }
 
-impl Refusal<'_> {
+impl RefusedResponse<'_> {
     /// Whether the body says this, as a sentence of its own or as the beginning of all that it says. A longer sentence that
     /// begins alike is another message: "Invalid token header. …" is not "Invalid token".
     fn says(&self, sentence: &str) -> bool {
@@ -249,7 +249,7 @@ impl Hint {
     ///
     /// No rule rests on what is unknown of the service. Where its words are known, they decide, in whichever shape of body
     /// they come; where they are not, a body that is no JSON is taken for a proxy's, which knows nothing of credentials.
-    pub(crate) fn of_reply(refusal: &Refusal<'_>) -> Option<Self> {
+    pub(crate) fn of_reply(refusal: &RefusedResponse<'_>) -> Option<Self> {
         let logs_in = refusal.is_of(&operations::POST_AUTH_CUSTOMER)
             || refusal.is_of(&operations::POST_AUTH_BACKEND);
         let known_words = of_words(|beginning| refusal.begins(beginning));
@@ -519,8 +519,8 @@ mod tests {
         }
     }
 
-    fn refusal<'r>(words: &str, base_path: &'r str) -> Refusal<'r> {
-        Refusal {
+    fn refusal<'r>(words: &str, base_path: &'r str) -> RefusedResponse<'r> {
+        RefusedResponse {
             kind: ErrorKind::NotFound,
             status: 404,
             operation: &operations::DELETE_AUTH_BACKEND,

@@ -20,7 +20,7 @@ use crate::{
     Error, ErrorKind, Hint, ReplyMeta, Secret,
     auth::secret_provider::header_safe,
     error::{
-        hint::{Refusal, TokenForm},
+        hint::{RefusedResponse, TokenForm},
         redact::Redactor,
     },
     pipeline::{
@@ -339,7 +339,7 @@ impl Attempt {
             _ => None,
         };
         let is_no_matching_token = status == 404 && as_it_came.is_no_matching_token();
-        let hint = Hint::of_reply(&Refusal {
+        let hint = Hint::of_reply(&RefusedResponse {
             kind,
             status,
             operation: self.context.operation,

@@ -76,17 +76,17 @@ impl BodyCode {
 
     /// Whether a body with this code is a success. The service's own envelope has 200; 0 and a word of success are
     /// taken for one as long as the body does not complain besides.
-    fn verdict(&self) -> Verdict {
+    fn meaning(&self) -> CodeMeaning {
         match self {
-            Self::Number(200..=299) => Verdict::Success,
-            Self::Number(0) => Verdict::Unclear,
-            Self::Number(_) => Verdict::Failure,
+            Self::Number(200..=299) => CodeMeaning::Success,
+            Self::Number(0) => CodeMeaning::Unclear,
+            Self::Number(_) => CodeMeaning::Failure,
             Self::Text(text)
                 if text.eq_ignore_ascii_case("success") || text.eq_ignore_ascii_case("ok") =>
             {
-                Verdict::Unclear
+                CodeMeaning::Unclear
             }
-            Self::Text(_) => Verdict::Failure,
+            Self::Text(_) => CodeMeaning::Failure,
         }
     }
 }
@@ -112,7 +112,7 @@ fn whole(number: &Number) -> Option<i64> {
         .map(|code| code as i64)
 }
 
-enum Verdict {
+enum CodeMeaning {
     Success,
     Failure,
     Unclear,
@@ -163,12 +163,12 @@ pub(crate) fn is_success(body: &[u8]) -> bool {
     let verdict = code
         .as_ref()
         .and_then(BodyCode::read)
-        .map_or(Verdict::Unclear, |code| code.verdict());
+        .map_or(CodeMeaning::Unclear, |code| code.meaning());
     match verdict {
-        Verdict::Success => true,
-        Verdict::Failure => false,
+        CodeMeaning::Success => true,
+        CodeMeaning::Failure => false,
         // Without a code that decides, a body that speaks of anything but success is none.
-        Verdict::Unclear => serde_json::from_slice::<Value>(body).is_ok_and(|body| {
+        CodeMeaning::Unclear => serde_json::from_slice::<Value>(body).is_ok_and(|body| {
             complaint(&body).is_none()
                 && text_at(&body, "message").is_none()
                 && text_at(&body, "title").is_none()

@@ -12,7 +12,7 @@ use super::{
     graphql::GraphqlReply,
     judge::{self, Judgement, ResponseJudge},
     origins::AllowedOrigins,
-    rejection::{self, Verdict},
+    rejection,
     replay::Answer,
     sending::{self, Attempted, DataCall, Rules},
 };
@@ -394,7 +394,7 @@ impl Shared {
         let status = response.status();
         let by_head = judge::of_head(rule, status, response.headers());
         if by_head != Judgement::NeedsBody {
-            return rejection::of_response(by_head, status.as_u16(), None).answer(response);
+            return rejection::of_response(by_head, status.as_u16(), None).with(response);
         }
         let url = response.url().clone();
         let mut response = http::Response::from(response).map(PeekedBody::unread);
@@ -407,7 +407,7 @@ impl Shared {
         if let Ok(with_url) = http::Response::builder().url(url).body(()) {
             parts.extensions.extend(with_url.into_parts().0.extensions);
         }
-        answer.answer(http::Response::from_parts(parts, reqwest::Body::wrap(body)).into())
+        answer.with(http::Response::from_parts(parts, reqwest::Body::wrap(body)).into())
     }
 
     async fn graphql_once(
@@ -459,10 +459,10 @@ impl Shared {
             meta: meta.clone(),
             body,
             failure,
-            is_refusal: verdict == Verdict::Refused,
+            is_refusal: verdict == Answer::Refused(()),
             secrets,
         };
-        Attempted::answered(verdict.answer(raw), failure, kind, meta)
+        Attempted::answered(verdict.with(raw), failure, kind, meta)
     }
 }
 

@@ -127,7 +127,7 @@ impl ResponseJudge {
     /// ```
     #[must_use]
     pub fn answer<T>(&self, response: &ResponseView<'_>, reply: T) -> Answer<T> {
-        rejection::of_response(self.judge(response), response.status.as_u16(), None).answer(reply)
+        rejection::of_response(self.judge(response), response.status.as_u16(), None).with(reply)
     }
 }
 

@@ -340,7 +340,7 @@ async fn judge<D: Body>(
     let body = look.as_ref().map(Look::bytes);
     let opinion = judge::of_body(rule, by_head, status, reply.headers(), body);
     let graphql = look.as_ref().and_then(Look::whole).filter(|_| is_graphql);
-    rejection::of_response(opinion, status.as_u16(), graphql).answer(reply)
+    rejection::of_response(opinion, status.as_u16(), graphql).with(reply)
 }
 
 /// Whether what is under this path answers in GraphQL.

@@ -15,45 +15,23 @@ const REFUSED: i64 = 40101;
 /// The message by which it refuses what is no readable token, without a code.
 const UNREADABLE: &str = "JWT verification failed";
 
-/// What a reply says of the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing against it.
-    Taken,
-    /// It was refused before anything was done: the call can be made again.
-    Refused,
-    /// It was refused, and a part of what was asked for came all the same: it was done, and is not done twice.
-    RefusedInPart,
-}
-
-impl Verdict {
-    /// The same, of a reply.
-    pub(crate) fn answer<T>(self, reply: T) -> Answer<T> {
-        match self {
-            Self::Taken => Answer::Accepted(reply),
-            Self::Refused => Answer::Refused(reply),
-            Self::RefusedInPart => Answer::RefusedForGood(reply),
-        }
-    }
-}
-
 /// What a status says. A 403 has understood whose token it is, and takes it for one that may not do this.
-pub(crate) fn of_status(status: u16) -> Verdict {
+pub(crate) fn of_status(status: u16) -> Answer<()> {
     if status == 401 {
-        Verdict::Refused
+        Answer::Refused(())
     } else {
-        Verdict::Taken
+        Answer::Accepted(())
     }
 }
 
 /// What a response says, by an application's own rule and by the SDK's. `graphql` is the body of a success in GraphQL.
-pub(crate) fn of_response(opinion: Judgement, status: u16, graphql: Option<&[u8]>) -> Verdict {
+pub(crate) fn of_response(opinion: Judgement, status: u16, graphql: Option<&[u8]>) -> Answer<()> {
     match opinion {
-        Judgement::TokenAccepted => Verdict::Taken,
-        Judgement::TokenRejected if graphql.is_some_and(has_data) => Verdict::RefusedInPart,
-        Judgement::TokenRejected => Verdict::Refused,
+        Judgement::TokenAccepted => Answer::Accepted(()),
+        Judgement::TokenRejected if graphql.is_some_and(has_data) => Answer::RefusedForGood(()),
+        Judgement::TokenRejected => Answer::Refused(()),
         Judgement::NoOpinion | Judgement::NeedsBody => match of_status(status) {
-            Verdict::Taken => graphql.map_or(Verdict::Taken, of_graphql),
+            Answer::Accepted(()) => graphql.map_or(Answer::Accepted(()), of_graphql),
             by_status => by_status,
         },
     }
@@ -66,16 +44,16 @@ fn has_data(body: &[u8]) -> bool {
 }
 
 /// What the body of a GraphQL reply says, one or a batch of them. What is no such body says nothing.
-pub(crate) fn of_graphql(body: &[u8]) -> Verdict {
+pub(crate) fn of_graphql(body: &[u8]) -> Answer<()> {
     let Ok(OneOrMany(replies)) = serde_json::from_slice::<OneOrMany>(body) else {
-        return Verdict::Taken;
+        return Answer::Accepted(());
     };
     if !replies.iter().any(|reply| reply.refuses) {
-        Verdict::Taken
+        Answer::Accepted(())
     } else if replies.iter().any(|reply| reply.has_data) {
-        Verdict::RefusedInPart
+        Answer::RefusedForGood(())
     } else {
-        Verdict::Refused
+        Answer::Refused(())
     }
 }
 
@@ -192,15 +170,15 @@ mod tests {
 
     use super::*;
 
-    fn verdict(body: &Value) -> Verdict {
+    fn verdict(body: &Value) -> Answer<()> {
         of_graphql(body.to_string().as_bytes())
     }
 
     #[test]
     fn a_401_refuses_the_token_and_nothing_else_does() {
-        assert_eq!(of_status(401), Verdict::Refused);
+        assert_eq!(of_status(401), Answer::Refused(()));
         for status in [200, 204, 302, 400, 402, 403, 404, 429, 500, 503] {
-            assert_eq!(of_status(status), Verdict::Taken, "{status}");
+            assert_eq!(of_status(status), Answer::Accepted(()), "{status}");
         }
     }
 
@@ -211,22 +189,27 @@ mod tests {
         let done = Some(&br#"{"data": {"order": {"id": 7}}}"#[..]);
         let nothing = Some(&br#"{"data": {"order": null}}"#[..]);
         for (opinion, status, graphql, expected) in [
-            (Judgement::TokenAccepted, 401, None, Verdict::Taken),
-            (Judgement::TokenAccepted, 200, refusal, Verdict::Taken),
-            (Judgement::TokenRejected, 200, None, Verdict::Refused),
-            (Judgement::TokenRejected, 200, nothing, Verdict::Refused),
-            (Judgement::TokenRejected, 200, done, Verdict::RefusedInPart),
+            (Judgement::TokenAccepted, 401, None, Answer::Accepted(())),
+            (Judgement::TokenAccepted, 200, refusal, Answer::Accepted(())),
+            (Judgement::TokenRejected, 200, None, Answer::Refused(())),
+            (Judgement::TokenRejected, 200, nothing, Answer::Refused(())),
+            (
+                Judgement::TokenRejected,
+                200,
+                done,
+                Answer::RefusedForGood(()),
+            ),
             (
                 Judgement::TokenRejected,
                 200,
                 Some(b"odd"),
-                Verdict::Refused,
+                Answer::Refused(()),
             ),
-            (Judgement::NoOpinion, 401, None, Verdict::Refused),
-            (Judgement::NoOpinion, 200, refusal, Verdict::Refused),
-            (Judgement::NeedsBody, 200, refusal, Verdict::Refused),
-            (Judgement::NeedsBody, 419, None, Verdict::Taken),
-            (Judgement::NoOpinion, 200, done, Verdict::Taken),
+            (Judgement::NoOpinion, 401, None, Answer::Refused(())),
+            (Judgement::NoOpinion, 200, refusal, Answer::Refused(())),
+            (Judgement::NeedsBody, 200, refusal, Answer::Refused(())),
+            (Judgement::NeedsBody, 419, None, Answer::Accepted(())),
+            (Judgement::NoOpinion, 200, done, Answer::Accepted(())),
         ] {
             let verdict = of_response(opinion, status, graphql);
             assert_eq!(verdict, expected, "{opinion:?} {status}");
@@ -246,9 +229,9 @@ mod tests {
                 json!({"company": null, "user": null}),
             ] {
                 let body = json!({"data": data, "errors": [{"message": "first"}, error]});
-                assert_eq!(verdict(&body), Verdict::Refused, "{body}");
+                assert_eq!(verdict(&body), Answer::Refused(()), "{body}");
             }
-            assert_eq!(verdict(&json!({"errors": [error]})), Verdict::Refused);
+            assert_eq!(verdict(&json!({"errors": [error]})), Answer::Refused(()));
         }
     }
 
@@ -273,7 +256,7 @@ mod tests {
             json!(40101),
         ] {
             let body = json!({"data": null, "errors": [error]});
-            assert_eq!(verdict(&body), Verdict::Taken, "{body}");
+            assert_eq!(verdict(&body), Answer::Accepted(()), "{body}");
         }
         for body in [
             json!({"data": {"message": "JWT verification failed", "code": 40101}}),
@@ -284,7 +267,7 @@ mod tests {
             json!("JWT verification failed"),
             json!(40101),
         ] {
-            assert_eq!(verdict(&body), Verdict::Taken, "{body}");
+            assert_eq!(verdict(&body), Answer::Accepted(()), "{body}");
         }
         for body in [
             "",
@@ -292,7 +275,7 @@ mod tests {
             "<html>",
             "{\"errors\":[{\"message\":\"JWT verification failed\"}]",
         ] {
-            assert_eq!(of_graphql(body.as_bytes()), Verdict::Taken, "{body}");
+            assert_eq!(of_graphql(body.as_bytes()), Answer::Accepted(()), "{body}");
         }
     }
 
@@ -300,9 +283,9 @@ mod tests {
     fn what_came_in_part_was_done_and_is_not_done_twice() {
         let error = json!({"message": "Token expired", "extensions": {"code": 40101}});
         let body = json!({"data": {"order": {"id": 7}, "user": null}, "errors": [error]});
-        assert_eq!(verdict(&body), Verdict::RefusedInPart);
+        assert_eq!(verdict(&body), Answer::RefusedForGood(()));
         let body = json!({"errors": [error], "data": {"count": 0}});
-        assert_eq!(verdict(&body), Verdict::RefusedInPart);
+        assert_eq!(verdict(&body), Answer::RefusedForGood(()));
     }
 
     #[test]
@@ -321,8 +304,8 @@ mod tests {
         let error = json!({"message": "JWT verification failed"});
         let refused = json!({"data": null, "errors": [error]});
         let done = json!({"data": {"a": 1}});
-        assert_eq!(verdict(&json!([refused, refused])), Verdict::Refused);
-        assert_eq!(verdict(&json!([refused, done])), Verdict::RefusedInPart);
-        assert_eq!(verdict(&json!([done, done])), Verdict::Taken);
+        assert_eq!(verdict(&json!([refused, refused])), Answer::Refused(()));
+        assert_eq!(verdict(&json!([refused, done])), Answer::RefusedForGood(()));
+        assert_eq!(verdict(&json!([done, done])), Answer::Accepted(()));
     }
 }

@@ -4,7 +4,7 @@
 use std::{error::Error as StdError, fmt};
 
 use super::rejection;
-use crate::{Error, ErrorKind, ManagedToken, StorefrontTokens, TokenRequest, token_cache::Refusal};
+use crate::{Error, ErrorKind, ManagedToken, StorefrontTokens, TokenRequest};
 
 /// What a data API answered to a call with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<T> Answer<T> {
     /// ```
     #[must_use]
     pub fn by_status(status: u16, reply: T) -> Self {
-        rejection::of_status(status).answer(reply)
+        rejection::of_status(status).with(reply)
     }
 
     /// What the JSON body of a GraphQL reply says of the token. It refuses it by an error with `extensions.code` 40101, or with
@@ -45,7 +45,18 @@ impl<T> Answer<T> {
     /// ```
     #[must_use]
     pub fn by_graphql(body: &[u8], reply: T) -> Self {
-        rejection::of_graphql(body).answer(reply)
+        rejection::of_graphql(body).with(reply)
+    }
+}
+
+impl Answer<()> {
+    /// The same, of this response.
+    pub(crate) fn with<T>(self, response: T) -> Answer<T> {
+        match self {
+            Self::Accepted(()) => Answer::Accepted(response),
+            Self::Refused(()) => Answer::Refused(response),
+            Self::RefusedForGood(()) => Answer::RefusedForGood(response),
+        }
     }
 }
 
@@ -200,8 +211,8 @@ impl StorefrontTokens {
             Answer::Refused(reply) => (reply, again),
             Answer::RefusedForGood(reply) => (reply, None),
         };
-        let refusal = self.refused(&token);
-        let Some(again) = again.filter(|_| refusal == Refusal::Invalidated) else {
+        let is_invalidated = self.refused(&token);
+        let Some(again) = again.filter(|_| is_invalidated) else {
             return Ok((reply, sent_as(1, true)));
         };
         // What was refused may hold a connection, which the next call can do with.
