@@ -276,7 +276,7 @@ impl Ledger {
         };
         let (_, given) = self.under_way.remove(place);
         let took = now.saturating_duration_since(given);
-        self.forget(now);
+        self.forget(now, given);
         match outcome {
             PermitOutcome::NotSent => self.give_back(permit),
             PermitOutcome::Unknown => self.count(now),
@@ -315,11 +315,17 @@ impl Ledger {
         }
     }
 
-    fn forget(&mut self, now: Instant) {
+    /// Forgets the requests that count no more: neither now nor at the moment of which a response tells that is still to come, or
+    /// that came for a permit that was given then.
+    fn forget(&mut self, now: Instant, given: Instant) {
+        let under_way = self.under_way.first().map(|(_, given)| *given);
+        let told_of = under_way.map_or(given, |under_way| under_way.min(given));
+        let longest_ago = now.checked_sub(DOCUMENTED_WINDOW).unwrap_or(told_of);
+        let then = told_of.max(longest_ago);
         while self
             .counted
             .front()
-            .is_some_and(|answered| later(*answered, DOCUMENTED_WINDOW) <= now)
+            .is_some_and(|answered| later(*answered, DOCUMENTED_WINDOW) <= then)
         {
             self.counted.pop_front();
         }

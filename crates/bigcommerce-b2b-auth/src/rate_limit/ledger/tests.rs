@@ -410,6 +410,28 @@ fn our_own_are_not_taken_for_others_where_one_reply_takes_longer_than_another() 
 }
 
 #[test]
+fn our_own_of_a_window_ago_are_not_taken_for_others_where_a_response_is_slow() {
+    for is_answered_in_between in [false, true] {
+        let mut book = Book::new(BudgetLimit::at_most(6000, MINUTE, 10));
+        for used in 1..=9 {
+            let permit = book.take();
+            book.answer_in_full(permit, 150 - used, MINUTE);
+        }
+        book.now = book.start + 59 * SECOND;
+        let slow = book.take();
+        let quick = book.take();
+        book.now += 2 * SECOND;
+        if is_answered_in_between {
+            book.answer_in_full(quick, 150 - 11, SECOND);
+        }
+        // It tells of the moment at which it arrived.
+        book.answer_in_full(slow, 150 - 10, SECOND);
+        let others = book.ledger.describe(book.now).others_per_window;
+        assert!(others < 0.5, "{others}");
+    }
+}
+
+#[test]
 fn what_is_expected_of_others_within_a_window() {
     let seen = |before, spent| Others {
         spent,
