@@ -790,10 +790,17 @@ impl State {
                     .filter(|(process, _)| *process == who.process)
                     .map(|(_, at)| service.at(*at))
                     .collect();
+                let granted = self.granted.get(&(who.store, who.customer));
+                let granted: Vec<_> = granted
+                    .into_iter()
+                    .flatten()
+                    .map(|granted| format!("{} to {}", service.at(granted.at), granted.process))
+                    .collect();
                 example(format!(
-                    "rejected at {}; all that were: {}",
+                    "rejected at {}; all that were: {}; granted: {}",
                     service.at(*at),
-                    told.join(", ")
+                    told.join(", "),
+                    granted.join(", ")
                 ))
             });
         }
@@ -1691,7 +1698,14 @@ fn data((service, state): Parts<'_>, request: &Request, now: Instant) -> Act {
     state.check_token(service, who, token, started, now);
     let key = hash(token);
     let last = state.last_rejection.get(&(store, customer));
-    let may_reject = last.is_none_or(|at| now.duration_since(*at) > Duration::from_secs(75));
+    // The replacement of a rejected token may come long after that, where the rate limit is used up, and is kept if it is rejected
+    // within a minute of its own.
+    let granted = state.granted.get(&(store, customer));
+    let granted = granted.and_then(VecDeque::back).map(|granted| granted.at);
+    let may_reject = last
+        .into_iter()
+        .chain(granted.as_ref().filter(|_| last.is_some()))
+        .all(|at| now.duration_since(*at) > Duration::from_secs(75));
     let drawn = state.random.u32(..1_000);
     let is_busy = state
         .stores
