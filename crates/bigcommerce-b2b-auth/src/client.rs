@@ -181,7 +181,7 @@ impl<C: Credentials> Client<C> {
         /// that you make a default of it are sent along; leave credentials out of them. Unlike the SDK's own, it takes a proxy
         /// from the environment also for a loopback address.
         ///
-        /// It is a function because two HTTP clients are built with it: see [`HttpTransport::from_builder`].
+        /// It is a function because several HTTP clients are built with it: see [`HttpTransport::from_builder`].
         #[builder(with = |make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static| HttpSettings::new(make))]
         http: Option<HttpSettings>,
         /// What sends requests in place of the client's own [`HttpTransport`]: one that wraps it, or another one altogether.

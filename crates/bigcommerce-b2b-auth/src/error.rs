@@ -26,14 +26,14 @@ pub enum ErrorKind {
     InvalidInput,
     /// The provider of a credential had none. Nothing was sent.
     CredentialsUnavailable,
-    /// A client cannot be built from this configuration, or cannot be used where it is: a blocking one inside of an async
-    /// context.
+    /// A client cannot be built from this configuration, or a blocking call cannot be made here: inside of an async context, or in
+    /// a forked process.
     Configuration,
     /// No connection came about. Nothing was sent.
     Connect,
     /// Time ran out: for an attempt, or for the call as a whole.
     Timeout,
-    /// The connection broke after the request may have been sent, or what runs a blocking call panicked.
+    /// The connection broke after the request may have been sent.
     Interrupted,
     /// 401: the credentials were not accepted.
     Unauthenticated,

@@ -126,7 +126,7 @@
 //! | `rustls-no-provider` | | TLS by rustls with the crypto provider that the application installs, before it builds a client |
 //! | `native-tls` | | TLS by the system's library: OpenSSL on Linux, with its headers to build; used in place of rustls where both are on |
 //! | `http2` | | HTTP/2 where the other side offers it, which is agreed on with TLS |
-//! | `blocking` | | `blocking::Client`, for programs without async |
+//! | `blocking` | | `send_blocking()` beside `send()`, for programs without async; see `blocking` |
 //! | `tokens` | yes | [`StorefrontTokens`], the cache of managed tokens, and what calls the storefront's APIs with them |
 //! | `snapshot` | | [`Snapshot`]: the managed tokens on disk, sealed, so that a restart does not mint them again |
 //! | `store-contract` | | `store_contract`: tests that an implementation of [`TokenStore`] of your own can be held to |
@@ -191,14 +191,14 @@
 //! # }
 //! ```
 //!
-//! **Without async.** `blocking::Client`, of the feature `blocking`, wraps an async client and has the same calls. It runs them
-//! on a thread of its own; inside of an async context it answers an error.
+//! **Without async.** With the feature `blocking`, builders have `send_blocking()` beside `send()`, and `blocking::run` runs every
+//! other future of the SDK. Inside of an async context both return an error.
 #![cfg_attr(
     feature = "blocking",
     doc = r#"
 ```
 # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
-use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess, blocking};
+use bigcommerce_b2b_auth::{Client, CustomerId, StoreAccess};
 
 # fn main() -> Result<(), Box<dyn std::error::Error>> {
 # let runtime = tokio::runtime::Runtime::new()?;
@@ -208,8 +208,7 @@ let client = Client::builder()
     .credentials(StoreAccess::new(store_hash, access_token)?)
 #   .base_url(sandbox.base_url())
     .build()?;
-let client = blocking::Client::new(client)?;
-let token = client.mint_storefront_token(CustomerId::new(customer_id)?).send()?;
+let token = client.mint_storefront_token(CustomerId::new(customer_id)?).send_blocking()?;
 # drop(token);
 # Ok(())
 # }

@@ -372,6 +372,16 @@ impl StorefrontTokens {
         Box::pin(self.get_slowly(key, request)).await
     }
 
+    /// The blocking form of [`get`](Self::get), for code without async. A refresh in the background continues between calls; see
+    /// [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`ErrorKind::Configuration`] where blocking is not possible.
+    #[cfg(feature = "blocking")]
+    pub fn get_blocking(&self, request: impl Into<TokenRequest>) -> Result<ManagedToken, Error> {
+        crate::blocking::run(self.get(request))?
+    }
+
     /// The token that is there, if there is one that is valid now: nothing is waited for and nothing is minted. Inside of a
     /// runtime, one that is due is renewed in the background.
     #[must_use]

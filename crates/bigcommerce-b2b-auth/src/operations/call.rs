@@ -57,3 +57,26 @@ impl<C: Credentials> Client<C> {
             .await
     }
 }
+
+#[cfg(feature = "blocking")]
+impl<C: Credentials> Client<C> {
+    /// The blocking form of [`send`](Self::send); see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking<K: Call>(&self, call: &K) -> Result<Reply<K::Response>, Error> {
+        crate::blocking::run(self.send(call))?
+    }
+
+    /// The blocking form of [`send_with`](Self::send_with); see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As [`send_blocking`](Self::send_blocking).
+    pub fn send_with_blocking<K: Call>(
+        &self,
+        call: &K,
+        options: CallOptions,
+    ) -> Result<Reply<K::Response>, Error> {
+        crate::blocking::run(self.send_with(call, options))?
+    }
+}

@@ -102,3 +102,14 @@ impl<C: NamesStore> Client<C> {
         self.perform(&call, options, read).await
     }
 }
+
+#[cfg(feature = "blocking")]
+impl<C: NamesStore, S: log_in_storefront_user::IsComplete> LogInStorefrontUser<'_, C, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<Reply<StorefrontToken>, Error> {
+        crate::blocking::run(self.send())?
+    }
+}

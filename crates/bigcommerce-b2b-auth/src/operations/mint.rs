@@ -69,6 +69,17 @@ impl Client<StoreAccess> {
     }
 }
 
+#[cfg(feature = "blocking")]
+impl<S: mint_storefront_token::IsComplete> MintStorefrontToken<'_, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<Reply<StorefrontToken>, Error> {
+        crate::blocking::run(self.send())?
+    }
+}
+
 /// What a storefront token is minted for.
 #[derive(Debug, Clone)]
 pub(crate) struct Mint {

@@ -300,6 +300,67 @@ impl Client<LegacyAuthToken> {
     }
 }
 
+#[cfg(feature = "blocking")]
+impl<C: NamesStore, S: create_server_token::IsComplete> CreateServerToken<'_, C, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<Reply<CreatedServerToken>, Error> {
+        crate::blocking::run(self.send())?
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<S: delete_server_token::IsComplete> DeleteServerToken<'_, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<Reply<()>, Error> {
+        crate::blocking::run(self.send())?
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<S: list_server_tokens::IsComplete> ListServerTokens<'_, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<Reply<ServerTokenPage>, Error> {
+        crate::blocking::run(self.send())?
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<S: all_server_tokens::IsComplete> AllServerTokens<'_, S> {
+    /// Goes through the tokens by an iterator that blocks while it gets a page; see [`blocking`](crate::blocking).
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// # use bigcommerce_b2b_auth::{Client, LegacyAuthToken};
+    /// # use bigcommerce_b2b_auth_sandbox::{Sandbox, demo};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # let sandbox = runtime.block_on(Sandbox::builder().start())?;
+    /// # let token = LegacyAuthToken::new(sandbox.auth_token(demo::STORE_HASH).unwrap())?;
+    /// # let client = Client::builder().credentials(token).base_url(sandbox.base_url()).build()?;
+    /// for token in client.all_server_tokens().page_size(100).iter_blocking() {
+    ///     println!("{:?}", token?.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The iterator ends with the first error: as from `stream()`, and
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn iter_blocking(self) -> crate::blocking::ServerTokenIter {
+        crate::blocking::ServerTokenIter::new(self.stream())
+    }
+}
+
 /// The document says a list; a client once met the bare object.
 pub(crate) fn created(
     data: types::PostAuthBackendResponse200Data,

@@ -106,6 +106,10 @@ struct Connections {
     without_pool: OnceLock<Option<reqwest::Client>>,
     /// Whether the pool may hold a connection that was of no use.
     is_pool_suspect: AtomicBool,
+    /// The connections of blocking calls, built when they are first needed. A connection of one runtime stalls a call on another
+    /// one while the first does not run. `None` if that fails.
+    #[cfg(feature = "blocking")]
+    of_blocking_calls: OnceLock<Option<Box<Connections>>>,
 }
 
 impl HttpTransport {
@@ -121,7 +125,7 @@ impl HttpTransport {
     /// its own, no `Referer`, no logging of connections.
     ///
     /// `make` is called twice at most, since there are two HTTP clients: one with a pool, and one that opens a connection for
-    /// each retry. It has to return the same settings each time.
+    /// each retry. Blocking calls (feature `blocking`) have two more. It has to return the same settings each time.
     ///
     /// ```
     /// use bigcommerce_b2b_auth::transport::HttpTransport;
@@ -143,12 +147,7 @@ impl HttpTransport {
     }
 
     pub(crate) fn with_settings(settings: HttpSettings) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Connections {
-            pool: settings.client()?,
-            settings,
-            without_pool: OnceLock::new(),
-            is_pool_suspect: AtomicBool::new(false),
-        })))
+        Ok(Self(Arc::new(Connections::new(settings)?)))
     }
 
     /// The HTTP client with the pool.
@@ -160,14 +159,15 @@ impl HttpTransport {
         &self,
         mut request: reqwest::Request,
     ) -> reqwest::Result<reqwest::Response> {
-        let http = self.0.choose(request.headers_mut());
+        let http = self.0.of_this_runtime().choose(request.headers_mut());
         http.execute(request).await
     }
 
     /// A response from the pool was of no use: the next request from the pool closes the connection that it takes.
     #[cfg(feature = "tokens")]
     pub(crate) fn suspect_pool(&self) {
-        self.0.is_pool_suspect.store(true, Ordering::Relaxed);
+        let connections = self.0.of_this_runtime();
+        connections.is_pool_suspect.store(true, Ordering::Relaxed);
     }
 
     /// What builds requests where another transport sends them: no connection is ever opened.
@@ -236,6 +236,28 @@ fn asks_for_another_connection(headers: &HeaderMap) -> bool {
 }
 
 impl Connections {
+    fn new(settings: HttpSettings) -> Result<Self, Error> {
+        Ok(Self {
+            pool: settings.client()?,
+            settings,
+            without_pool: OnceLock::new(),
+            is_pool_suspect: AtomicBool::new(false),
+            #[cfg(feature = "blocking")]
+            of_blocking_calls: OnceLock::new(),
+        })
+    }
+
+    /// The connections for the runtime that this code runs on: blocking calls have their own.
+    fn of_this_runtime(&self) -> &Self {
+        #[cfg(feature = "blocking")]
+        if crate::blocking::is_runtime_current() {
+            let build = || Self::new(self.settings.clone()).ok().map(Box::new);
+            let own = self.of_blocking_calls.get_or_init(build);
+            return own.as_deref().unwrap_or(self);
+        }
+        self
+    }
+
     /// The HTTP client for this request.
     fn choose(&self, headers: &mut HeaderMap) -> &reqwest::Client {
         if asks_for_another_connection(headers) {

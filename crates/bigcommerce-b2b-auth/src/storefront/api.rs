@@ -262,6 +262,17 @@ impl StorefrontApi {
     }
 }
 
+#[cfg(feature = "blocking")]
+impl<S: call_graphql::IsComplete> CallGraphql<'_, S> {
+    /// Sends the call, and blocks until its result is there; see [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// As `send()`, and [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where blocking is not possible.
+    pub fn send_blocking(self) -> Result<GraphqlReply, Error> {
+        crate::blocking::run(self.send())?
+    }
+}
+
 impl StorefrontApi {
     /// Starts a request for [`send`](Self::send): the path is one below the base URL, or a whole
     /// URL of an origin that is allowed.
