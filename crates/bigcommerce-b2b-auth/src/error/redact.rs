@@ -37,6 +37,9 @@ const UNSURE_END: usize = 256;
 /// text with it.
 pub(crate) const SHORTEST_SECRET: usize = 6;
 
+/// From this length on, a text of lower-case hexadecimal digits and hyphens is taken for no base64.
+const SHORTEST_HEXADECIMAL: usize = 16;
+
 /// How many decoders are applied one after the other, such as base64 of a percent-encoded text in a JSON string.
 const DEEPEST_VIEW: usize = 4;
 
@@ -186,6 +189,11 @@ impl<'s> Redactor<'s> {
                 hidden.exactly(start..start + found.len());
             }
         }
+        // What an ID usually is. Base64 of a secret does not come out as these characters alone, so its many views are spared.
+        let is_hexadecimal = text.len() >= SHORTEST_HEXADECIMAL
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         let mut views = vec![(0, View::of(text))];
         let mut work = 0;
         while let Some((depth, view)) = views.pop() {
@@ -201,6 +209,12 @@ impl<'s> Redactor<'s> {
             if !self.visible.is_empty() {
                 self.visible
                     .find_in(&view.visible(), |found| hidden.words_of(found));
+            }
+            if depth == 0 && is_hexadecimal {
+                let decoded = view.decoded_from_hexadecimal();
+                let texts = decoded.filter_map(|decoded| decoded.text_in(self.shortest_run));
+                views.extend(texts.map(|child| (1, child)));
+                continue;
             }
             view.find_jwts(|found| hidden.words_of(found));
             if depth < DEEPEST_VIEW {

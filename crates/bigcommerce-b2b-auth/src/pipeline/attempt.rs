@@ -5,16 +5,17 @@ use std::{
     borrow::Cow,
     error::Error as StdError,
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
     time::Duration,
 };
 
 use bigcommerce_b2b_auth_api::{Delivery, Operation, Transport, TransportError, TransportFuture};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, ResponseBuilderExt as _};
 use serde_json::Value;
 use tracing::Span;
+use url::Url;
 
 use crate::{
     Error, ErrorKind, Hint, ReplyMeta, Secret,
@@ -394,12 +395,19 @@ fn holds_token(operation: &Operation, body: &[u8]) -> bool {
     find().is_some_and(|token| header_safe(token, "token").is_ok())
 }
 
-/// A response with this status and body alone.
+/// A response with this status and body alone. `reqwest` parses a URL for a response without one, so it gets one that is parsed.
 fn response(status: u16, body: Bytes) -> Response {
-    let mut response = http::Response::new(body);
+    static NO_URL: LazyLock<Option<Url>> =
+        LazyLock::new(|| Url::parse("http://no.url.invalid").ok());
+
     // A status outside of HTTP cannot come from the table of operations or from a response.
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    response.into()
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = http::Response::builder().status(status);
+    if let Some(url) = &*NO_URL {
+        response = response.url(url.clone());
+    }
+    // With a status that is valid and no headers, there is nothing to fail.
+    response.body(body).unwrap_or_default().into()
 }
 
 /// Whether a connection failed because the other side's certificate or its TLS was refused, which no repetition mends. rustls

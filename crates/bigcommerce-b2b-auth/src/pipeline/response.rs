@@ -1,6 +1,7 @@
 //! What comes back besides the value: the headers of a reply that are worth keeping.
 
 use std::{
+    cell::OnceCell,
     ops::Deref,
     time::{Duration, SystemTime},
 };
@@ -96,16 +97,22 @@ impl ReplyMeta {
             is_cached: false,
             skew: Skew::None,
         };
+        let redactor = OnceCell::new();
+        let identifier = |text: &str| {
+            redactor
+                .get_or_init(|| Redactor::new(secrets))
+                .identifier(text)
+        };
         // One walk over what is there costs a fraction of looking for each of the names. Of a header that is there more
         // than once, the first value that can be read counts.
         for (name, value) in headers {
             let text = || value.to_str().ok();
             match name.as_str() {
                 "x-request-id" => {
-                    meta.request_id = meta.request_id.or_else(|| identifier(text()?, secrets));
+                    meta.request_id = meta.request_id.or_else(|| identifier(text()?));
                 }
                 "trace-id" => {
-                    meta.trace_id = meta.trace_id.or_else(|| identifier(text()?, secrets));
+                    meta.trace_id = meta.trace_id.or_else(|| identifier(text()?));
                 }
                 "date" => meta.date = meta.date.or_else(|| http_date(text()?)),
                 "x-envoy-upstream-service-time" => {
@@ -249,11 +256,6 @@ fn live_date(headers: &HeaderMap) -> Option<SystemTime> {
 
 fn http_date(text: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok()
-}
-
-/// An identifier goes into messages and logs: it is redacted, and cut to what an identifier looks like.
-fn identifier(text: &str, secrets: &[Secret]) -> Option<String> {
-    Redactor::new(secrets).identifier(text)
 }
 
 /// The number that a value starts with; its unit, as in `150 times` or `0.39 s`, is ignored. Too many digits make it

@@ -683,6 +683,39 @@ fn an_identifier_is_of_visible_ascii_characters_and_holds_no_secret() {
     assert_eq!(long.map(|id| id.len()), Some(LONGEST_IDENTIFIER));
 }
 
+/// Texts of hexadecimal digits alone are not searched for base64, and for everything else.
+#[test]
+fn a_secret_is_found_in_a_hexadecimal_identifier() {
+    let secrets = ["hunter2".into(), "0a1b2c3d4e5f60718293".into()];
+    let redactor = Redactor::new(&secrets);
+    let encoded: String = "hunter2"
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let twice: String = encoded.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let base64_in_hex: String = "aHVudGVyMg"
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for hidden in [
+        format!("00000000-{encoded}"),
+        format!("00000000-{twice}"),
+        format!("00000000-{base64_in_hex}"),
+        "00000000-0a1b2c3d4e5f60718293".to_owned(),
+        "00000000-0a1b-2c3d-4e5f-6071-8293".to_owned(),
+        "00000000-0a1b2c3d4e5f".to_owned(),
+    ] {
+        let shown = redactor.identifier(&hidden).unwrap();
+        assert!(shown.contains(REDACTED), "{hidden} {shown}");
+    }
+    for plain in [
+        "20f07f8631d61621add2520daa0703c8",
+        "5b1c8a9e-0000-4000-8000-00000000abcd",
+    ] {
+        assert_eq!(redactor.identifier(plain).as_deref(), Some(plain));
+    }
+}
+
 /// However much is hidden in it, a text costs a bounded effort, and what is not searched is not shown.
 #[test]
 fn a_text_that_hides_more_than_is_searched_is_not_shown() {

@@ -182,7 +182,12 @@ impl View {
     /// Decoded from base64 and from hexadecimal, at every place where either may begin.
     pub(super) fn decoded(&self) -> impl Iterator<Item = Self> {
         let base64 = (0..4).map(|offset| self.as_base64(offset));
-        base64.chain((0..2).map(|offset| self.as_hex(offset)))
+        base64.chain(self.decoded_from_hexadecimal())
+    }
+
+    /// The text as hexadecimal alone.
+    pub(super) fn decoded_from_hexadecimal(&self) -> impl Iterator<Item = Self> {
+        (0..2).map(|offset| self.as_hex(offset))
     }
 
     /// The whole text as if it were base64 of either alphabet. Other characters are skipped: lines are broken, lists are
