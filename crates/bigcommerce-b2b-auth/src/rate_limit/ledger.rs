@@ -7,8 +7,8 @@
 //! arrived.
 //!
 //! No header is believed beyond what the documented service can mean. Allocation, window and time until the reset are
-//! clamped when they are read, and an allocation that is larger than the documented one is believed only when several
-//! responses in a row state it. Besides, if nothing was sent for a documented minute, the next request goes as a probe,
+//! clamped when they are read, and an allocation that is larger than the documented one is believed only when all responses
+//! of a documented window state it. Besides, if nothing was sent for a documented minute, the next request goes as a probe,
 //! whatever the headers said. Only a 429 stops the store for longer, up to
 //! [`max_retry_after`](BudgetLimit::max_retry_after).
 
@@ -31,8 +31,8 @@ const MOST_REQUESTS: u64 = 10_000;
 /// The documented allocation for a documented window.
 const DOCUMENTED_REQUESTS: u64 = 150;
 
-/// How many responses in a row have to state the same allocation before it is believed to be larger than the documented one.
-/// Less is believed at once.
+/// How many responses in a row have to state the same allocation, over a documented window at least, before it is believed to be
+/// larger than the documented one. Less is believed at once.
 const AGREEING: u32 = 3;
 
 /// While others spend from the store's budget, one request in this many is left alone, so that theirs, which may come at
@@ -109,8 +109,8 @@ pub(super) struct Ledger {
     allocation: Option<Allocation>,
     /// When a response last stated the allocation.
     stated: Option<Instant>,
-    /// An allocation that is larger than the documented one, and how many responses in a row stated it.
-    larger: Option<(Allocation, u32)>,
+    /// An allocation that is larger than the documented one, how many responses in a row stated it, and since when.
+    larger: Option<(Allocation, u32, Instant)>,
     /// When each request that still counts was answered, the earliest first. How long it counts is decided by the window
     /// that is known when somebody asks: one response that states a short window makes none of them vanish.
     counted: VecDeque<Instant>,
@@ -361,7 +361,7 @@ impl Ledger {
             .allocated
             .and_then(|requests| Allocation::stated(requests, window));
         if let Some(stated) = stated {
-            let believed = self.believed(stated);
+            let believed = self.believed(stated, now);
             self.allocation = Some(believed);
             self.stated = Some(now);
             if believed == stated {
@@ -378,18 +378,18 @@ impl Ledger {
         }
     }
 
-    /// A stated allocation, or the documented one in place of a larger one that is not stated by several responses in a row.
-    fn believed(&mut self, stated: Allocation) -> Allocation {
+    /// A stated allocation, or the documented one in place of a larger one that not all responses of a window state.
+    fn believed(&mut self, stated: Allocation, now: Instant) -> Allocation {
         if !stated.is_larger_than_documented() {
             self.larger = None;
             return stated;
         }
-        let times = match self.larger {
-            Some((known, times)) if known == stated => times.saturating_add(1),
-            _ => 1,
+        let (times, since) = match self.larger {
+            Some((known, times, since)) if known == stated => (times.saturating_add(1), since),
+            _ => (1, now),
         };
-        self.larger = Some((stated, times));
-        if times >= AGREEING {
+        self.larger = Some((stated, times, since));
+        if times >= AGREEING && later(since, DOCUMENTED_WINDOW) <= now {
             return stated;
         }
         Allocation {

@@ -615,10 +615,14 @@ fn stated(allocated: u64, window: Option<Duration>) -> (Option<u64>, Duration) {
         window,
         ..BudgetReading::default()
     };
+    // All responses of a minute state it.
     for _ in 0..AGREEING {
         let permit = book.take();
         book.settle(permit, &PermitOutcome::Answered { reading });
+        book.now += MINUTE / 2;
     }
+    let permit = book.take();
+    book.settle(permit, &PermitOutcome::Answered { reading });
     let described = book.ledger.describe(book.now);
     (described.allocated, described.window)
 }
@@ -987,7 +991,7 @@ fn a_response_that_says_more_is_left_does_not_lift_the_count_made_here() {
 }
 
 #[test]
-fn a_larger_allocation_than_documented_is_believed_when_three_responses_in_a_row_state_it() {
+fn a_larger_allocation_than_documented_is_believed_when_all_responses_of_a_minute_state_it() {
     let stating = |allocated: u64, window: Duration| PermitOutcome::Answered {
         reading: BudgetReading {
             allocated: Some(allocated),
@@ -1006,16 +1010,23 @@ fn a_larger_allocation_than_documented_is_believed_when_three_responses_in_a_row
             (described.allocated, described.window)
         };
         let larger = stating(allocated, window);
+        for _ in 0..5 {
+            assert_eq!(state(&mut book, &larger), documented);
+        }
+        book.now += 55 * SECOND;
         assert_eq!(state(&mut book, &larger), documented);
-        assert_eq!(state(&mut book, &larger), documented);
+        book.now += 5 * SECOND;
+        assert_eq!(state(&mut book, &larger), (Some(allocated), window));
+        assert_eq!(state(&mut book, &larger), (Some(allocated), window));
         // Another statement in between ends the agreement.
-        assert_eq!(state(&mut book, &stating(150, MINUTE)), documented);
-        assert_eq!(state(&mut book, &larger), documented);
-        assert_eq!(state(&mut book, &stating(9_000, MINUTE)), documented);
-        assert_eq!(state(&mut book, &larger), documented);
-        assert_eq!(state(&mut book, &larger), documented);
-        assert_eq!(state(&mut book, &larger), (Some(allocated), window));
-        assert_eq!(state(&mut book, &larger), (Some(allocated), window));
+        for other in [stating(150, MINUTE), stating(9_000, MINUTE)] {
+            assert_eq!(state(&mut book, &other), documented);
+            assert_eq!(state(&mut book, &larger), documented);
+            book.now += MINUTE;
+            // Two in a minute are not enough.
+            assert_eq!(state(&mut book, &larger), documented);
+            assert_eq!(state(&mut book, &larger), (Some(allocated), window));
+        }
         // A smaller one is believed at once.
         assert_eq!(state(&mut book, &told(140)), (Some(140), MINUTE));
     }
