@@ -1346,8 +1346,9 @@ impl State {
             _ => {}
         }
         let life = match (fault, random.u32(..100)) {
-            (Some(Fault::OldDate | Fault::OldDateWithAge), _) => random.u64(30..45),
+            // Their mints are counted: none may be due for another reason.
             _ if customer == REJECTED => 3_600,
+            (Some(Fault::OldDate | Fault::OldDateWithAge), _) => random.u64(30..45),
             (_, ..4) => random.u64(25..40),
             (_, 4..15) => random.u64(60..120),
             _ => random.u64(300..900),
