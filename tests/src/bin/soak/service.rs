@@ -836,7 +836,7 @@ impl State {
             return Ok("the customer whose tokens are all rejected");
         }
         // One customer's failure counts against a store that never worked, until another customer has tried: after five seconds,
-        // or later if nobody comes.
+        // or later if nobody comes. That fetch may wait for a permit, as all would.
         let place = (who.process, who.store);
         if kind == Kind::Forbidden
             && let Some(forbade) = self.forbade.get(&place)
@@ -847,7 +847,7 @@ impl State {
             && self
                 .tried
                 .get(&place)
-                .is_none_or(|tried| ended <= (*tried + PROBE).max(*forbade + NEVER_WORKED))
+                .is_none_or(|tried| ended <= (*tried + LONGEST_FETCH).max(*forbade + NEVER_WORKED))
         {
             return Ok("a store that had not worked yet in this process");
         }
