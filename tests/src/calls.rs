@@ -15,8 +15,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The operations, in the order in which they are tried.
-    pub const OPERATIONS: [Operation; 6] = [
+    /// All operations, in the order in which they are tried. A new one does not compile until it is listed.
+    pub const OPERATIONS: [Operation; Operation::ALL.len()] = [
         Operation::Mint,
         Operation::Login,
         Operation::Exchange,

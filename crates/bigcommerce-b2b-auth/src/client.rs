@@ -5,16 +5,15 @@ use std::{
     time::Duration,
 };
 
-use bigcommerce_b2b_auth_api::{Operation, Transport};
+use bigcommerce_b2b_auth_api::Transport;
 use http::HeaderValue;
 
 use crate::{
-    BudgetLimit, BudgetStatus, CallOptions, ChannelId, Clock, Credentials, Environment, Error,
-    Jitter, LegacyAuthToken, LocalBudgets, NamesStore, Priority, RequestBudgets, RetryBudget,
-    RetryPolicy, Secret, StoreAccess, StoreHash,
+    BudgetLimit, BudgetStatus, ChannelId, Clock, Credentials, Environment, Error, Jitter,
+    LegacyAuthToken, LocalBudgets, NamesStore, Priority, RequestBudgets, RetryBudget, RetryPolicy,
+    Secret, StoreAccess, StoreHash,
     pipeline::{
         base_url::{self, BaseUrl},
-        call::{CallContext, CallProgress},
         options::{DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_DEADLINE, Settled},
         retry::{RandomJitter, RetryTokens},
         shared::Shared,
@@ -29,7 +28,8 @@ use crate::{auth::credentials::Token, rate_limit::Successes};
 
 /// A client of the B2B Edition Authentication API.
 ///
-/// What it can do depends on its credentials `C`, so that a call without the credential that it needs does not compile:
+/// What it can do depends on its credentials `C`, so that a call without the credential that it needs does not compile. [`send`](Self::send) alone
+/// checks it when it is called.
 ///
 /// | `C` | mint | log in, exchange, create server token | list and delete server tokens |
 /// |---|---|---|---|
@@ -88,9 +88,9 @@ use crate::{auth::credentials::Token, rate_limit::Successes};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Client<C = StoreAccess> {
-    shared: Arc<Shared>,
-    credentials: Arc<C>,
-    store: Arc<StoreLine>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) credentials: Arc<C>,
+    pub(crate) store: Arc<StoreLine>,
 }
 
 impl Client {
@@ -384,25 +384,6 @@ impl<C: Credentials> Client<C> {
     /// The channel that mint and login send when the call names none.
     pub(crate) fn default_channel(&self) -> Option<ChannelId> {
         self.shared.default_channel
-    }
-
-    /// What a call of this client is made with. `secrets` are those of its request.
-    pub(crate) fn call_context(
-        &self,
-        operation: &'static Operation,
-        options: Option<CallOptions>,
-        secrets: Vec<Secret>,
-        progress: Option<Arc<CallProgress>>,
-    ) -> Arc<CallContext> {
-        CallContext::new(
-            operation,
-            Arc::clone(&self.shared),
-            Arc::clone(&self.credentials) as Arc<dyn crate::auth::credentials::Sealed>,
-            Arc::clone(&self.store),
-            options,
-            secrets,
-            progress,
-        )
     }
 }
 

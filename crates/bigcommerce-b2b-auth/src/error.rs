@@ -24,7 +24,8 @@ pub struct Error(Arc<Inner>);
 pub enum ErrorKind {
     /// An argument cannot be sent. Nothing was.
     InvalidInput,
-    /// The provider of a credential had none. Nothing was sent.
+    /// A credential is missing: its provider had none, or [`Client::send`](crate::Client::send) was called for an operation that
+    /// needs other credentials than the client has. Nothing was sent.
     CredentialsUnavailable,
     /// A client cannot be built from this configuration, or a blocking call cannot be made here: inside of an async context, or in
     /// a forked process.

@@ -98,7 +98,9 @@
 //! | [`list_server_tokens`](Client::list_server_tokens), [`all_server_tokens`](Client::all_server_tokens), deprecated | [`LegacyAuthToken`] | [`ServerTokenPage`], a stream of [`ServerToken`] |
 //! | [`delete_server_token`](Client::delete_server_token), deprecated | [`LegacyAuthToken`] | nothing |
 //!
-//! A call that its client's credentials do not allow does not compile. What is deprecated is so by the vendor, as of
+//! [`Client::send`] sends any operation of the vendor's document, also one without a builder: see [`operations`].
+//!
+//! A method of this table that its client's credentials do not allow does not compile; `Client::send` returns an error. What is deprecated is so by the vendor, as of
 //! 30 September 2025; the compiler says so where you use it.
 //!
 //! # What the client sees to

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod header_tests;
+mod held_permit;
 mod ledger;
 mod limiter;
 mod per_store;
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::held_permit::HeldPermit;
 pub use self::limiter::LocalBudgets;
 pub(crate) use self::per_store::{StoreLine, Stores};
 #[cfg(feature = "tokens")]

@@ -35,7 +35,7 @@ fn create(call: &Call<'_>, stores: &mut Stores) -> Result<Reply, Refusal> {
     let refused = |message: &'static str| {
         Refusal::new(StatusCode::BAD_REQUEST, message).meta("API logic error")
     };
-    // That an unknown store is told apart from a wrong password by nothing is an assumption.
+    // Assumption: the service answers an unknown store like a wrong password.
     let bad_login =
         || refused("The email or password you have entered is incorrect. Please try again.");
     let state = stores.get_mut(store_hash).ok_or_else(bad_login)?;

@@ -45,18 +45,18 @@ pub(super) const NOTHING: &[u8] = b"{}";
 /// One attempt: the transport of one call of the generated method, and the write-once record of what happened.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    context: Arc<CallContext>,
+    pub(super) context: Arc<CallContext>,
     /// Counts from 1.
     pub(super) number: u32,
     /// The token among the credentials.
     pub(super) token: Option<Secret>,
-    credentials: Vec<(HeaderName, HeaderValue)>,
-    needs_another_connection: bool,
+    pub(super) credentials: Vec<(HeaderName, HeaderValue)>,
+    pub(super) needs_another_connection: bool,
     /// Whether an earlier attempt of the call may have been applied.
-    may_have_been_applied: bool,
+    pub(super) may_have_been_applied: bool,
     /// How long the attempt may take, the reading of the response included.
-    limit: Duration,
-    record: OnceLock<Result<ReplyMeta, Failed>>,
+    pub(super) limit: Duration,
+    pub(super) record: OnceLock<Result<ReplyMeta, Failed>>,
 }
 
 /// A response that is a success.
@@ -111,27 +111,6 @@ impl Transport for Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(
-        context: Arc<CallContext>,
-        number: u32,
-        token: Option<Secret>,
-        credentials: Vec<(HeaderName, HeaderValue)>,
-        needs_another_connection: bool,
-        may_have_been_applied: bool,
-        limit: Duration,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            context,
-            number,
-            token,
-            credentials,
-            needs_another_connection,
-            may_have_been_applied,
-            limit,
-            record: OnceLock::new(),
-        })
-    }
-
     /// What happened. `None` if the generated method did not get as far as sending.
     pub(super) fn into_record(self) -> Option<Result<ReplyMeta, Failed>> {
         self.record.into_inner()
@@ -142,7 +121,9 @@ impl Attempt {
         let shared = &self.context.shared;
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, shared.user_agent.clone());
-        headers.extend(self.credentials.iter().cloned());
+        for (name, value) in &self.credentials {
+            headers.insert(name, value.clone());
+        }
         if self.needs_another_connection {
             ask_for_another_connection(headers);
         }

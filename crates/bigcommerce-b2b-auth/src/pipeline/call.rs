@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::{
     borrow::Cow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -20,8 +20,7 @@ use tracing::{Instrument as _, Span};
 #[cfg(feature = "tokens")]
 use crate::auth::credentials::TokenFingerprint;
 use crate::{
-    CallOptions, Client, Clock, Credentials, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta,
-    Secret,
+    CallOptions, Client, Credentials, CustomerId, Error, ErrorKind, Hint, Reply, ReplyMeta, Secret,
     auth::{
         credentials::{Sealed, Token},
         secret_provider::header_safe,
@@ -34,7 +33,7 @@ use crate::{
         retry::{Decision, FailedAttempt, Failure},
         shared::Shared,
     },
-    rate_limit::{Permit, PermitAsk, PermitOutcome, StoreLine, TooLate},
+    rate_limit::{HeldPermit, PermitAsk, PermitOutcome, StoreLine, TooLate},
     telemetry::{
         self, AttemptEvent, CallEvent, CallOutcome, PermitWaitEvent, RetryCause, RetryEvent,
     },
@@ -126,7 +125,7 @@ impl<C: Credentials> Client<C> {
         } = settings.into();
         let mut secrets = Vec::new();
         call.visit_secrets(&mut |secret| secrets.push(Secret::from_body(secret.clone())));
-        let context = self.call_context(K::OPERATION, options, secrets, progress);
+        let context = CallContext::new(self, K::OPERATION, options, secrets, progress);
         if let Some(customer) = customer
             && context.shared.record_customer_id
         {
@@ -164,15 +163,15 @@ pub(crate) struct CallContext {
 }
 
 impl CallContext {
-    pub(crate) fn new(
+    fn new<C: Credentials>(
+        client: &Client<C>,
         operation: &'static Operation,
-        shared: Arc<Shared>,
-        credentials: Arc<dyn Sealed>,
-        store: Arc<StoreLine>,
         options: Option<CallOptions>,
         secrets: Vec<Secret>,
         progress: Option<Arc<CallProgress>>,
     ) -> Arc<Self> {
+        let shared = Arc::clone(&client.shared);
+        let credentials = Arc::clone(&client.credentials) as Arc<dyn Sealed>;
         let options = shared.options.overridden(options);
         let began = shared.clock.instant();
         let deadline = tokio::time::Instant::now().checked_add(options.deadline);
@@ -181,7 +180,7 @@ impl CallContext {
             operation,
             shared,
             credentials,
-            store,
+            store: Arc::clone(&client.store),
             options,
             secrets,
             progress,
@@ -239,18 +238,17 @@ impl CallContext {
                 Ok(permit) => permit,
                 Err(late) => return Err(self.too_late(late, last, &state)),
             };
-            let attempt = Attempt::new(
-                Arc::clone(self),
-                self.attempts.fetch_add(1, Ordering::Relaxed) + 1,
-                token.clone(),
+            let timeout = self.options.attempt_timeout;
+            let attempt = Arc::new(Attempt {
+                context: Arc::clone(self),
+                number: self.attempts.fetch_add(1, Ordering::Relaxed) + 1,
+                token: token.clone(),
                 credentials,
                 needs_another_connection,
-                state.may_have_been_applied,
-                self.time_left()
-                    .map_or(self.options.attempt_timeout, |left| {
-                        left.min(self.options.attempt_timeout)
-                    }),
-            );
+                may_have_been_applied: state.may_have_been_applied,
+                limit: self.time_left().map_or(timeout, |left| left.min(timeout)),
+                record: OnceLock::new(),
+            });
             let mut failed = match self.attempt(call, attempt, permit, &mut state).await {
                 Attempted::Succeeded(result) => {
                     if self.needs_access_token() {
@@ -349,8 +347,11 @@ impl CallContext {
             (Some(Err(failed)), _) => Attempted::Failed(Box::new(failed)),
             // The request never got to the transport.
             (None, _) => Attempted::NotBuilt(
-                self.error(ErrorKind::InvalidInput, "the request cannot be built")
-                    .with_effort(self.attempts(), self.elapsed()),
+                self.error(
+                    ErrorKind::InvalidInput,
+                    "the request cannot be built: an argument does not fit into the URL, a header or the body",
+                )
+                .with_effort(self.attempts(), self.elapsed()),
             ),
         }
     }
@@ -713,53 +714,6 @@ impl<T> Attempted<T> {
                 wait: wanted_wait,
             },
             (_, Some(reading)) => PermitOutcome::Answered { reading },
-        }
-    }
-}
-
-/// A permit that is settled as unknown when the attempt is dropped half way.
-#[derive(Debug)]
-pub(crate) struct HeldPermit<'c> {
-    store: &'c StoreLine,
-    permit: Option<Permit>,
-}
-
-impl<'c> HeldPermit<'c> {
-    /// Takes a permit of the store's budget, and says how long that took where it was not had at once.
-    pub(crate) async fn take(
-        store: &'c StoreLine,
-        ask: PermitAsk,
-        deadline: Option<tokio::time::Instant>,
-        clock: &dyn Clock,
-    ) -> (Result<Self, TooLate>, Option<Duration>) {
-        let budget = &*store.budget;
-        let hold = |permit| Self {
-            store,
-            permit: Some(permit),
-        };
-        if let Some(permit) = budget.try_acquire(&ask) {
-            return (Ok(hold(permit)), None);
-        }
-        let began = clock.instant();
-        let granted = match in_time(deadline, budget.acquire(ask)).await {
-            Ok(granted) => granted,
-            Err(_) => Err(TooLate::new(budget.status().next_in.unwrap_or_default())),
-        };
-        let waited = clock.instant().saturating_duration_since(began);
-        (granted.map(hold), Some(waited))
-    }
-
-    pub(crate) fn settle(mut self, outcome: &PermitOutcome) {
-        if let Some(permit) = self.permit.take() {
-            self.store.budget.settle(permit, outcome);
-        }
-    }
-}
-
-impl Drop for HeldPermit<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.store.budget.settle(permit, &PermitOutcome::Unknown);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::telemetry::RetryCause;
 ///
 /// Repeated is what may pass by itself and does no harm twice:
 ///
-/// | what happened | creating a server token | everything else |
+/// | what happened | creating a server token, and operations that the SDK does not know to be repeatable | everything else |
 /// |---|---|---|
 /// | no connection, so that nothing was sent (but for a certificate that is refused) | repeated | repeated |
 /// | the status 429 or 425: the request was not taken | repeated | repeated |
@@ -269,7 +269,7 @@ impl RetryTokens {
         } else {
             Self::SUCCESS_AT_ONCE
         };
-        // Nearly always there is nothing to add, and nothing to be written that other cores would have to hear of.
+        // There is rarely anything to add, and a read is cheaper than a write that other cores have to notice.
         if self.left.load(Ordering::Relaxed) >= self.most {
             return;
         }

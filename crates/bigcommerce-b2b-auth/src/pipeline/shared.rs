@@ -48,7 +48,7 @@ impl Shared {
 
     /// Whether the call that begins now has to take another connection than the last one.
     pub(crate) fn take_suspicion(&self) -> bool {
-        // Nearly always there is none, and nothing to be written that other cores would have to hear of.
+        // Usually there is none, and a read is cheaper than a write that other cores have to notice.
         self.is_connection_suspect.load(Ordering::Relaxed)
             && self.is_connection_suspect.swap(false, Ordering::Relaxed)
     }

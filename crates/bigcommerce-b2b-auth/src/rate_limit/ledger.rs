@@ -250,7 +250,7 @@ impl Ledger {
         }
     }
 
-    /// Gives a permit. Whoever calls it has asked [`next`](Self::next) for the moment.
+    /// Gives a permit. Ask [`next`](Self::next) for the time first.
     pub(super) fn take(&mut self, now: Instant) -> u64 {
         let due = self.due.map_or(now, |due| due.max(now));
         self.due = Some(later(due, self.interval()));
@@ -620,7 +620,7 @@ impl Others {
 fn float(requests: u64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
-        reason = "an allocation is at most 10,000, and what goes beyond it is not told apart"
+        reason = "an allocation is at most 10,000, and the precision of larger numbers does not matter"
     )]
     let requests = requests as f64;
     requests

@@ -1,7 +1,7 @@
 //! The budget of a store as this process sees it: a ledger, and a line of those who wait.
 //!
-//! Whoever is first in line watches the clock, the others are asleep until it is their turn: a thousand waiters cost one
-//! timer. Leaving the line, served or not, wakes the next one.
+//! The first waiter in the queue sets a timer, and the others sleep until it is their turn: a thousand waiters cost one timer.
+//! Leaving the queue, with or without a permit, wakes the next waiter.
 
 use std::{
     collections::BTreeMap,
@@ -130,8 +130,7 @@ struct State {
     next_number: u64,
 }
 
-/// What decides who goes first. Within one priority, whoever had a permit before came before those who still wait for
-/// their first.
+/// The order of the queue. Within one priority, a retry goes before a first attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     priority: Priority,

@@ -20,11 +20,11 @@ use crate::{
     Client, CustomerId, Error, ErrorKind, PermitAsk, PermitOutcome, Priority, ReplyMeta,
     RetryPolicy,
     pipeline::{
-        call::HeldPermit,
         response,
         retry::{Decision, Failure, RetryTokens},
         transport::{Operation, ask_for_another_connection, operations},
     },
+    rate_limit::HeldPermit,
     telemetry::{self, AttemptEvent, CallEvent, CallOutcome, PermitWaitEvent, RetryEvent},
 };
 

@@ -10,7 +10,7 @@
 //! | an outage: a 5xx, a broken connection or a time-out of five customers in a row | 2 to 4 s, then one probe |
 //!
 //! A customer who failed before is never the probe: their failure says nothing of the store. While the store's failure lasts,
-//! such customers try on their own account. Their success ends it, and their failure holds up nobody else.
+//! such customers may try for themselves. Their success ends it. Their failure delays only them.
 //!
 //! A store has worked when a token was minted for it, or when one is found in a snapshot or in the token backend.
 
@@ -104,7 +104,7 @@ enum Standing {
     Free,
     /// Try for all.
     Probe,
-    /// Try, and for nobody else.
+    /// Try. A failure counts against this customer only.
     OwnAccount,
     Refused(Failure),
 }

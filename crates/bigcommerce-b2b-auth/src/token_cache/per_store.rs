@@ -55,7 +55,7 @@ impl StoreStates {
             kept.unused_in = None;
             return (Arc::clone(&kept.state), false);
         }
-        // A number is never given twice: what is left under one of a store that is gone is nobody else's.
+        // Numbers are not reused, so that entries of a dropped store never belong to another one.
         let state = Arc::new(StoreState::new(inner.next_number));
         inner.next_number += 1;
         let kept = Kept {

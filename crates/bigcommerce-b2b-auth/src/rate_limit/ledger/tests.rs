@@ -389,7 +389,8 @@ fn what_is_under_way_here_is_not_taken_for_others() {
     );
 }
 
-/// Seen in a simulated day with nobody else there: a burst stood still for seconds beside others who were ourselves.
+/// Seen in a simulated day without other integrations: a burst paused for seconds, because its own requests were taken for those
+/// of others.
 #[test]
 fn our_own_are_not_taken_for_others_where_one_reply_takes_longer_than_another() {
     let mut book = Book::new(BudgetLimit::default());

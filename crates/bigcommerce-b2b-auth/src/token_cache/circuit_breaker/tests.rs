@@ -449,7 +449,7 @@ fn a_success_outside_of_the_cache_ends_what_may_be_the_access_tokens_failure() {
     setting.fails(applicant(1), ErrorKind::Forbidden, 0);
     setting.successes.count();
     assert_eq!(setting.fails(applicant(2), ErrorKind::Forbidden, 1), BLAMED);
-    // An outage goes by the cache's own mints.
+    // Only mints of the cache count towards an outage.
     let setting = Setting::worked();
     for customer in 1..=5 {
         setting.fails(applicant(customer), ErrorKind::Server, 0);
@@ -505,7 +505,7 @@ fn customers_who_fail_in_a_row_because_of_the_service_are_an_outage() {
         setting.is_open()
     };
     let down = error(ErrorKind::Server);
-    // One customer who fails alone is none, however often.
+    // One customer alone makes no outage, however often they fail.
     assert!((0..20).all(|_| !fail(1, &down)));
     // Nor are four, nor five with a success or an answer between them, nor what was not even sent.
     assert!((2..=4).all(|customer| !fail(customer, &down)));
